@@ -1,0 +1,142 @@
+// `npm start`: the registry on this machine, on Miniflare, with its state on disk. The Worker listens on
+// a socket of its own: Miniflare's entry worker, which would also answer `/cdn-cgi/…` and hand out every
+// stored object, gets another port, on loopback only.
+
+import { resolve } from 'node:path'
+
+import { Log, LogLevel, Miniflare, MiniflareCoreError, convertV4MiniflareOptions } from 'miniflare'
+
+import type { Config } from '../src/config.ts'
+import { ConfigError, parseConfig } from '../src/config.ts'
+import type { ServeArguments } from './arguments.ts'
+import { ArgumentError, HELP, parseArguments } from './arguments.ts'
+import type { WorkerDescription } from './worker-bundle.ts'
+import { bundleWorker, describeWorker } from './worker-bundle.ts'
+
+/** How to run a registry from a program. */
+export interface ServeOptions extends ServeArguments {
+  /** Takes the lines that the Worker logs; absent: nobody does. */
+  readonly log?: (line: string) => void
+  /** Whether `.dev.vars` counts; tests say no. */
+  readonly secrets?: boolean
+}
+
+/** A running registry. */
+export interface Registry {
+  readonly url: URL
+  readonly config: Config
+  /** Ends it; the state stays. */
+  readonly stop: () => Promise<void>
+}
+
+/** A registry that cannot start; the message is for whoever started it. */
+export class ServeError extends Error {
+  override readonly name = 'ServeError'
+}
+
+/**
+ * Starts a registry and returns when it listens.
+ * @throws {ConfigError} before anything is started, when a setting is wrong.
+ * @throws {ServeError} when the address is taken.
+ */
+export async function serve(options: ServeOptions): Promise<Registry> {
+  const worker = describeWorker({ secrets: options.secrets ?? true })
+  const settings = { ...worker.settings, ...options.vars }
+  const config = parseConfig(settings)
+  const miniflare = await start(options, worker, settings)
+  return {
+    url: await miniflare.unsafeGetDirectURL(worker.name),
+    config,
+    stop: () => miniflare.dispose(),
+  }
+}
+
+async function start(
+  { host, port, persistTo, log }: ServeOptions,
+  worker: WorkerDescription,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<Miniflare> {
+  const contents = await bundleWorker(worker.main)
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: '127.0.0.1',
+      port: 0,
+      cf: false,
+      telemetry: { enabled: false },
+      unsafeLocalExplorer: false,
+      unsafeObservability: false,
+      log: new Log(LogLevel.NONE),
+      handleStructuredLogs: ({ message }) => log?.(message),
+      resourcePersistencePath: resolve(persistTo),
+      workers: [
+        {
+          ...worker.options,
+          name: worker.name,
+          modules: [{ type: 'ESModule', path: 'worker.js', contents }],
+          bindings: settings,
+          unsafeDirectSockets: [{ host, port }],
+        },
+      ],
+    }),
+  )
+  try {
+    await miniflare.ready
+    return miniflare
+  } catch (error) {
+    await miniflare.dispose()
+    if (error instanceof MiniflareCoreError && error.code === 'ERR_ADDRESS_IN_USE') {
+      throw new ServeError(
+        `${host}:${port} is taken by another program; choose a port with --port`,
+        { cause: error },
+      )
+    }
+    throw error
+  }
+}
+
+/** The address, one line to try, and what may surprise. */
+function greet({ url, config }: Registry, { persistTo }: ServeArguments): string {
+  return [
+    `entrepot listens on ${url.origin} and keeps its state in ${persistTo}`,
+    `Try: ${exampleOf(url, config)}`,
+    ...config.warnings.map((warning) => `Warning: ${warning}`),
+  ].join('\n')
+}
+
+function exampleOf(url: URL, { upstreams, table }: Config): string {
+  // A repository name in a client has no place for a port.
+  const host = [...upstreams.keys()].find((each) => !each.includes(':'))
+  if (host === undefined) return `curl ${url.origin}/v2/`
+  const isHub = table.upstreams.get(host)?.library === true
+  const image = `${host}/${isHub ? 'library/alpine:latest' : '<repository>:<tag>'}`
+  return `skopeo copy --src-tls-verify=false docker://${url.host}/${image} dir:${isHub ? 'alpine' : 'out'}`
+}
+
+async function main(): Promise<void> {
+  const args = parseArguments(process.argv.slice(2))
+  if (args === 'help') {
+    console.log(HELP)
+    return
+  }
+  const registry = await serve({ ...args, log: (line) => console.log(line) })
+  console.log(greet(registry, args))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // Miniflare's own handlers exit at once, before its runtime has ended and with an error status.
+    process.removeAllListeners(signal)
+    process.once(signal, () => {
+      void registry.stop().then(() => process.exit(0))
+    })
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await main()
+  } catch (error) {
+    const isExpected = [ConfigError, ArgumentError, ServeError].some(
+      (kind) => error instanceof kind,
+    )
+    console.error(isExpected && error instanceof Error ? error.message : error)
+    process.exit(1)
+  }
+}

@@ -1,0 +1,266 @@
+// Vars and secrets made into a validated `Config`, once per isolate and before `npm start` listens.
+// Fails closed: an unknown key, a wrong value and a setting of a later version all stop the start.
+
+import type { Action, AnonymousGrants, Grant } from './auth/policy.ts'
+import { ACTIONS } from './auth/policy.ts'
+import type { AddressTable } from './oci/address.ts'
+import type { Pattern } from './oci/pattern.ts'
+import { parsePattern } from './oci/pattern.ts'
+
+import type { Credential, Upstream } from './upstream/upstream.ts'
+import type { Setting } from './config/setting.ts'
+import {
+  ConfigError,
+  isEmpty,
+  readList,
+  readMember,
+  readObject,
+  readPattern,
+  readText,
+  refuse,
+  refuseReserved,
+  settingOf,
+} from './config/setting.ts'
+import type { NamedUpstream } from './config/upstream.ts'
+import { canonicalHost, readUpstream } from './config/upstream.ts'
+
+export { ConfigError } from './config/setting.ts'
+
+/** What a registry runs with. */
+export interface Config {
+  /** The closed table, by canonical host. */
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  /** The same table as addressing sees it, with the hosted patterns. */
+  readonly table: AddressTable
+  /** What a caller without an account may do. */
+  readonly anonymous: AnonymousGrants
+  /** One sentence per setting that is accepted but may surprise its author. */
+  readonly warnings: readonly string[]
+}
+
+const BINDINGS = ['BLOBS', 'HINTS', 'MIRROR_LEDGER', 'BLOB_FILL', 'UPSTREAM_GATE']
+const VARS = ['UPSTREAMS', 'DEFAULT_UPSTREAM', 'HOSTED', 'ANONYMOUS', 'REDIRECT']
+const SECRETS = ['UPSTREAM_CREDENTIALS']
+const RESERVED_VARS = ['S3_ENDPOINT', 'S3_BUCKET', 'OIDC_ISSUERS']
+const RESERVED_SECRETS = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY', 'ACCOUNTS']
+const DOCKER_HUB = 'docker.io'
+
+/**
+ * The settings among what a Worker is bound to. Names with two leading underscores are left out too:
+ * test runners and the platform put them there.
+ * @throws {ConfigError} when a binding is missing.
+ */
+export function settingsOf(env: object): Readonly<Record<string, unknown>> {
+  const entries = Object.entries(env)
+  for (const binding of BINDINGS) {
+    if (!entries.some(([name, value]) => name === binding && value !== undefined)) {
+      throw new ConfigError(
+        `${binding}: expected the binding that wrangler.toml declares, found nothing`,
+      )
+    }
+  }
+  return Object.fromEntries(
+    entries.filter(([name]) => !BINDINGS.includes(name) && !name.startsWith('__')),
+  )
+}
+
+/**
+ * Reads the whole configuration.
+ * @throws {ConfigError} at the first setting that is wrong.
+ */
+export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
+  const setting = readSettings(vars)
+  const named = readUpstreams(
+    setting('UPSTREAMS'),
+    readCredentials(setting('UPSTREAM_CREDENTIALS')),
+  )
+  const spellings = new Map(
+    named.flatMap(({ upstream: { host }, names, library }) =>
+      names.map((name) => [name, { host, library }] as const),
+    ),
+  )
+  const upstreams = new Map(named.map(({ upstream }) => [upstream.host, upstream]))
+  const anonymous = readAnonymous(setting('ANONYMOUS'))
+  requireRedirect(setting('REDIRECT'))
+  return {
+    upstreams,
+    table: {
+      upstreams: spellings,
+      defaultUpstream: readDefaultUpstream(setting('DEFAULT_UPSTREAM'), upstreams),
+      hosted: readHosted(setting('HOSTED'), spellings),
+    },
+    anonymous,
+    warnings: warningsOf(anonymous, named),
+  }
+}
+
+/** Refuses unknown names and what is reserved; gives access to the rest. */
+function readSettings(vars: Readonly<Record<string, unknown>>): (name: string) => Setting {
+  const known = [...VARS, ...SECRETS]
+  const reserved = [...RESERVED_VARS, ...RESERVED_SECRETS]
+  const isSecret = (name: string): boolean => [...SECRETS, ...RESERVED_SECRETS].includes(name)
+  for (const [name, value] of Object.entries(vars)) {
+    if (reserved.includes(name)) refuseReserved(settingOf(name, value, isSecret(name)))
+    else if (!known.includes(name)) {
+      throw new ConfigError(`${name}: expected one of ${known.join(', ')}, found an unknown key`)
+    }
+  }
+  return (name) => settingOf(name, vars[name], isSecret(name))
+}
+
+function readUpstreams(
+  setting: Setting,
+  credentials: ReadonlyMap<
+    string,
+    { readonly setting: Setting; readonly list: readonly Credential[] }
+  >,
+): readonly NamedUpstream[] {
+  const seen = new Map<string, string>()
+  const expected = 'an object { "<host>": { … } }'
+  const entries = setting.value === undefined ? [] : [...readObject(setting, expected)]
+  const named = entries.map(([key, entry]) => {
+    const host = canonicalHost(key)
+    const other = seen.get(host)
+    if (other !== undefined) {
+      throw new ConfigError(
+        `${entry.path}: expected each registry once, found it also as ${JSON.stringify(other)}`,
+      )
+    }
+    seen.set(host, key)
+    return readUpstream(key, entry, credentials.get(host)?.list ?? [])
+  })
+  for (const [host, { setting: unused }] of credentials) {
+    if (!seen.has(host))
+      refuse(unused, `credentials for a host of UPSTREAMS (${[...seen.values()].join(', ')}) only`)
+  }
+  return named
+}
+
+function readCredentials(
+  setting: Setting,
+): ReadonlyMap<string, { readonly setting: Setting; readonly list: readonly Credential[] }> {
+  const credentials = new Map<string, { setting: Setting; list: readonly Credential[] }>()
+  if (isEmpty(setting)) return credentials
+  const expected = 'an object { "<host>": [ { "username", "password" } ] }'
+  for (const [key, entry] of readObject(setting, expected)) {
+    const host = canonicalHost(key)
+    if (credentials.has(host)) refuse(entry, 'one list of credentials for each registry')
+    const list = readList(entry, 'a list of { "username", "password" }').map(readCredential)
+    credentials.set(host, { setting: entry, list })
+  }
+  return credentials
+}
+
+function readCredential(setting: Setting, index: number): Credential {
+  const members = readObject(setting, 'an object { "username", "password" }', [
+    'username',
+    'password',
+  ])
+  const named = readMember(members, 'username', setting)
+  // RFC 7617 §2: a user-id that contains a colon is invalid.
+  const username = readText(named, 'a user name')
+  if (username.includes(':')) refuse(named, 'a user name without ":"')
+  const password = readText(
+    readMember(members, 'password', setting),
+    'a password or an access token',
+  )
+  return { id: `${index}-${changeMark(`${username}\0${password}`)}`, username, password }
+}
+
+/**
+ * FNV-1a, 32 bits: tells a rotated password from its predecessor, so that nothing learnt with the old
+ * one is used for the new one. It reveals 32 bits of a hash, which no access token can be found by.
+ */
+function changeMark(text: string): string {
+  let hash = 0x811c9dc5
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193)
+  return (hash >>> 0).toString(16).padStart(8, '0')
+}
+
+function readDefaultUpstream(
+  setting: Setting,
+  upstreams: ReadonlyMap<string, Upstream>,
+): string | undefined {
+  if (setting.value === undefined) return upstreams.has(DOCKER_HUB) ? DOCKER_HUB : undefined
+  if (setting.value === '') return undefined
+  const expected = `a host of UPSTREAMS (${[...upstreams.keys()].join(', ')}), or "" for none`
+  const host = canonicalHost(readText(setting, expected))
+  return upstreams.has(host) ? host : refuse(setting, expected)
+}
+
+function readHosted(setting: Setting, spellings: ReadonlyMap<string, unknown>): readonly Pattern[] {
+  if (isEmpty(setting)) return []
+  const expected = 'a list of repository patterns, or of { pattern, sparse }'
+  return readList(setting, expected).map((entry) => {
+    const at = typeof entry.value === 'string' ? entry : readHostedEntry(entry)
+    const pattern = readPattern(at)
+    const [first = ''] = pattern.text.split('/')
+    if (spellings.has(first)) {
+      return refuse(at, `a pattern outside the upstreams (names below ${first}/ are its mirror)`)
+    }
+    return pattern
+  })
+}
+
+function readHostedEntry(setting: Setting): Setting {
+  const members = readObject(setting, 'a repository pattern, or { pattern, sparse }', [
+    'pattern',
+    'sparse',
+  ])
+  const sparse = members.get('sparse')
+  if (sparse !== undefined && typeof sparse.value !== 'boolean') refuse(sparse, 'true or false')
+  return readMember(members, 'pattern', setting)
+}
+
+function readAnonymous(setting: Setting): AnonymousGrants {
+  if (setting.value === undefined) return 'public'
+  return readList(setting, 'a list of { repositories, actions }').map(readGrant)
+}
+
+function readGrant(setting: Setting): Grant {
+  const expected = 'an object { repositories, actions }'
+  const members = readObject(setting, expected, ['repositories', 'actions'])
+  const repositories = readMember(members, 'repositories', setting)
+  const actions = readMember(members, 'actions', setting)
+  const choice = `a list of ${ACTIONS.join(', ')}`
+  return {
+    repositories: readList(repositories, 'a list of repository patterns').map(readPattern),
+    actions: readList(actions, choice).map(
+      (each): Action => ACTIONS.find((action) => action === each.value) ?? refuse(each, choice),
+    ),
+  }
+}
+
+function requireRedirect(setting: Setting): void {
+  const { value } = setting
+  if (value === undefined || value === 'auto' || value === 'never') return
+  if (typeof value === 'object') refuseReserved(setting)
+  refuse(setting, '"auto" or "never"')
+}
+
+function warningsOf(
+  anonymous: AnonymousGrants,
+  named: readonly NamedUpstream[],
+): readonly string[] {
+  if (anonymous === 'public') return []
+  return anonymous.flatMap(({ actions, repositories }) => {
+    const names = repositories.map(({ text }) => text).join(', ')
+    const beyond = actions.filter((action) => action !== 'pull')
+    const opened = named.filter(
+      ({ upstream: { host }, hasPrivate }) =>
+        hasPrivate && repositories.some((pattern) => reaches(pattern, host)),
+    )
+    return [
+      ...(beyond.length > 0 ? [`ANONYMOUS lets anyone ${beyond.join(' and ')} ${names}`] : []),
+      ...(actions.includes('pull') ? opened : []).map(
+        ({ upstream: { host } }) =>
+          `ANONYMOUS lets anyone pull ${names}, which may hold private repositories of ${host}`,
+      ),
+    ]
+  })
+}
+
+/** Whether a pattern over canonical names can match one of the host. */
+function reaches({ text }: Pattern, host: string): boolean {
+  return parsePattern(text.split('/')[0] ?? '')?.matches(host) ?? false
+}

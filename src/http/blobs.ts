@@ -1,0 +1,64 @@
+// end-2: a blob, whole or one range of it.
+
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
+import { HEADER } from '../oci/header.ts'
+import { formatContentRange, parseRange, unsatisfiedRange } from '../oci/range.ts'
+import type { ByteRange } from '../oci/range.ts'
+import type { MirroredRepository } from '../mirror/repository.ts'
+import { registryErrorOf } from '../registry/failure.ts'
+import { isNotModified, respond } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
+
+const IMMUTABLE = 'private, max-age=31536000, immutable, no-transform'
+
+/** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling blobs"; ranges by RFC 9110 §14). */
+export async function getBlob(
+  exchange: Exchange,
+  repository: MirroredRepository,
+  digest: Digest,
+): Promise<Response> {
+  const etag = `"${digest}"`
+  const isHead = exchange.method === 'HEAD'
+  const range = isHead ? undefined : requestedRange(exchange, etag)
+  const isWhole = isHead || range === 'unsatisfiable' || isNotModified(exchange, etag)
+  const answer = await repository.blobs.get(digest, isWhole ? { wants: 'size' } : { wants: 'bytes', range })
+  if (!answer.ok && 'unsatisfiable' in answer) throw unsatisfied(answer.unsatisfiable)
+  if (!answer.ok) {
+    exchange.outcome = 'miss'
+    throw registryErrorOf(answer.failure, 'BLOB_UNKNOWN')
+  }
+  exchange.outcome = answer.outcome
+  if (range === 'unsatisfiable') throw unsatisfied(answer.size)
+  const headers: Record<string, string> = {
+    [HEADER.dockerContentDigest]: digest,
+    [HEADER.etag]: etag,
+    [HEADER.cacheControl]: IMMUTABLE,
+    [HEADER.acceptRanges]: 'bytes',
+  }
+  if (isNotModified(exchange, etag)) return respond(exchange, { status: 304, headers })
+  headers[HEADER.contentType] = 'application/octet-stream'
+  const { body, size, range: sent } = answer
+  if (sent !== undefined && size !== undefined) {
+    headers[HEADER.contentRange] = formatContentRange(sent.offset, sent.length, size)
+    headers[HEADER.contentLength] = String(sent.length)
+    return respond(exchange, { status: 206, headers, body })
+  }
+  if (size !== undefined) headers[HEADER.contentLength] = String(size)
+  return respond(exchange, { status: 200, headers, body })
+}
+
+/** A range counts only while the entity is the one that `If-Range` names (RFC 9110 §13.1.5). */
+function requestedRange(exchange: Exchange, etag: string): ByteRange | 'unsatisfiable' | undefined {
+  const ifRange = exchange.headers.get(HEADER.ifRange)
+  if (ifRange !== null && ifRange.trim() !== etag) return undefined
+  return parseRange(exchange.headers.get(HEADER.range))
+}
+
+function unsatisfied(size: number | undefined): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
+    status: 416,
+    message: 'the range is not within the blob',
+    headers: size === undefined ? {} : { [HEADER.contentRange]: unsatisfiedRange(size) },
+  })
+}

@@ -1,0 +1,65 @@
+// One request and its answer as the handlers share them: who is asked, what the log will say, and the
+// headers that every answer carries.
+
+import type { Address } from '../oci/address.ts'
+import { HEADER } from '../oci/header.ts'
+import type { Services } from '../services.ts'
+
+/** How an answer was come by, as the log and `Cache-Status` tell it. */
+export type Outcome = 'hit' | 'miss' | 'stale' | 'fill' | 'direct'
+
+/** RFC 9211: this cache's name and what it did. `direct` went past the cache because storage was away. */
+const CACHE_STATUS: Readonly<Record<Outcome, string>> = {
+  hit: 'entrepot; hit',
+  miss: 'entrepot; fwd=miss',
+  stale: 'entrepot; fwd=stale',
+  fill: 'entrepot; fwd=miss; stored',
+  direct: 'entrepot; fwd=miss',
+}
+
+/** The state of one request; handlers note in it what they find out. */
+export interface Exchange {
+  readonly id: string
+  readonly method: string
+  readonly query: URLSearchParams
+  readonly headers: Headers
+  readonly services: Services
+  endpoint: string
+  address: Address | undefined
+  outcome: Outcome | undefined
+}
+
+/** Makes an answer; a HEAD gets the same headers and no body. */
+export function respond(
+  exchange: Exchange,
+  answer: {
+    readonly status: number
+    readonly headers?: Readonly<Record<string, string>>
+    readonly body?: BodyInit | null | undefined
+  },
+): Response {
+  const headers = new Headers(answer.headers)
+  headers.set(HEADER.requestID, exchange.id)
+  headers.set(HEADER.dockerDistributionAPIVersion, 'registry/2.0')
+  headers.set(HEADER.xContentTypeOptions, 'nosniff')
+  headers.set(HEADER.cacheStatus, exchange.outcome ? CACHE_STATUS[exchange.outcome] : 'entrepot')
+  const ns = exchange.address?.ns
+  if (ns !== undefined) headers.set(HEADER.ociNamespace, ns)
+  const body = exchange.method === 'HEAD' ? null : (answer.body ?? null)
+  return new Response(body, { status: answer.status, headers })
+}
+
+/** Tells a client that what it gets may be out of date: RFC 9111's code for caches, and the one that OCI clients print. */
+export function warn(response: Response, warning: string): Response {
+  const text = warning.replaceAll(/["\\]|[^\x20-\x7e]/g, ' ').slice(0, 500)
+  response.headers.append(HEADER.warning, '110 - "Response is Stale"')
+  response.headers.append(HEADER.warning, `299 - "${text}"`)
+  return response
+}
+
+/** Whether `If-None-Match` names the entity (RFC 9110 §13.1.2: weak comparison, `*` for anything). */
+export function isNotModified(exchange: Exchange, etag: string): boolean {
+  const header = exchange.headers.get(HEADER.ifNoneMatch)
+  if (header === null) return false
+  return header.split(',').some((part) => ['*', etag].includes(part.trim().replace(/^W\//, '')))
+}

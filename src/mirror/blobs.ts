@@ -1,0 +1,172 @@
+// The blobs of a mirrored repository as a request sees them: from R2, else from a fill, else, while storage
+// or the fill's object is away, past the cache.
+
+import type { Digest } from '../oci/digest.ts'
+import { resolveRange } from '../oci/range.ts'
+import type { ByteRange, ResolvedRange } from '../oci/range.ts'
+import type { Seams } from '../seams.ts'
+import type { BlobStore } from '../storage/blobs.ts'
+import { canonicalName, mirroredBlobKey } from '../storage/keys.ts'
+import type { MirroredName, StorageKey } from '../storage/keys.ts'
+import { openBlob } from '../upstream/blob-source.ts'
+import type { UpstreamClient } from '../upstream/client.ts'
+import { failureOf } from '../upstream/error.ts'
+import type { UpstreamFailure } from '../upstream/error.ts'
+import { streamDirectly } from './direct.ts'
+import type { FillAnswer, FillRequest } from './fill-keeper.ts'
+import { FillReader } from './fill-reader.ts'
+import type { Slice } from './fill-reader.ts'
+import type { FillProgress } from './fill.ts'
+
+/** A blob, or the part of it that was asked for. */
+export interface ServedBlob {
+  readonly ok: true
+  /** Bytes of the whole blob, where they are known before its end. */
+  readonly size: number | undefined
+  /** The part that `body` holds; `undefined`: all of it. */
+  readonly range: ResolvedRange | undefined
+  /** Absent where only the size was asked for. */
+  readonly body: ReadableStream<Uint8Array> | undefined
+  readonly outcome: 'hit' | 'fill' | 'direct'
+}
+
+/** What becomes of a question for a blob. */
+export type BlobAnswer =
+  | ServedBlob
+  | { readonly ok: false; readonly unsatisfiable: number }
+  | { readonly ok: false; readonly failure: UpstreamFailure }
+
+/** What is asked for: bytes, all or some, or only the size. */
+export type BlobQuestion =
+  | { readonly wants: 'size' }
+  | { readonly wants: 'bytes'; readonly range: ByteRange | undefined }
+
+/** A `BlobFill` as this room sees it. */
+export interface FillStub {
+  begin(request: FillRequest): Promise<FillProgress>
+  progress(id: string, from: number): Promise<FillAnswer>
+}
+
+/** What reading blobs needs. */
+export interface MirroredBlobsGiven {
+  readonly name: MirroredName
+  readonly client: UpstreamClient
+  readonly bucket: R2Bucket
+  readonly blobs: BlobStore
+  readonly fillOf: (key: StorageKey) => FillStub
+  readonly seams: Seams
+}
+
+/** Reads the blobs of one repository. */
+export class MirroredBlobs {
+  readonly #given: MirroredBlobsGiven
+
+  constructor(given: MirroredBlobsGiven) {
+    this.#given = given
+  }
+
+  /** Answers from the first source that has the blob. */
+  async get(digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
+    const { name, client, seams } = this.#given
+    const key = mirroredBlobKey(name, client.upstream.isPrivate(name.repository), digest)
+    try {
+      return (await this.#stored(key, question)) ?? (await this.#filled(key, digest, question))
+    } catch (error) {
+      // R2 or the object failed, not the upstream: clients are served all the same.
+      const repository = canonicalName(name)
+      seams.log('blob-past-cache', { repository, digest, reason: String(error) })
+      return this.#direct(digest, question)
+    }
+  }
+
+  async #stored(key: StorageKey, question: BlobQuestion): Promise<BlobAnswer | undefined> {
+    const { blobs } = this.#given
+    if (question.wants === 'size') {
+      const size = await blobs.head(key)
+      return size === undefined ? undefined : sized(size, 'hit')
+    }
+    const blob = await blobs.get(key, question.range)
+    if (blob === undefined) return undefined
+    if ('unsatisfiable' in blob) return { ok: false, unsatisfiable: blob.unsatisfiable }
+    const { size, body, offset, length } = blob
+    const range = question.range === undefined ? undefined : { offset, length }
+    return { ok: true, size, range, body, outcome: 'hit' }
+  }
+
+  async #filled(key: StorageKey, digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
+    const { name, fillOf } = this.#given
+    const progress = await fillOf(key).begin({ ...name, digest, key, wants: question.wants })
+    if (progress.state === 'stored') {
+      const stored = await this.#stored(key, question)
+      if (stored === undefined) throw new Error('the blob was removed while it was being served')
+      return 'outcome' in stored ? { ...stored, outcome: 'fill' } : stored
+    }
+    if (progress.state === 'filling') return this.#running(key, progress, question)
+    const { failure } = progress
+    if (failure.kind === 'storage') throw new Error(failure.reason)
+    return { ok: false, failure }
+  }
+
+  #running(
+    key: StorageKey,
+    running: FillProgress & { readonly state: 'filling' },
+    question: BlobQuestion,
+  ): BlobAnswer {
+    const { bucket, blobs, fillOf, seams } = this.#given
+    const { size } = running
+    if (size === undefined && running.segments.length === 0) return tooSlow()
+    if (question.wants === 'size') return sized(size, 'fill')
+    const slice = sliceOf(question.range, size)
+    if ('unsatisfiable' in slice) return { ok: false, unsatisfiable: slice.unsatisfiable }
+    const progress = (id: string, from: number) => fillOf(key).progress(id, from)
+    const { body, work } = FillReader.read({ key, bucket, blobs, progress }, running, slice)
+    seams.defer(work)
+    return { ok: true, size, range: slice.range, body, outcome: 'fill' }
+  }
+
+  async #direct(digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
+    const { name, client, seams } = this.#given
+    try {
+      const source = await openBlob(client, { repository: name.repository, digest }, seams.now)
+      if (question.wants === 'size') {
+        await source.cancel()
+        return sized(source.size, 'direct')
+      }
+      const slice = sliceOf(question.range, source.size)
+      if ('unsatisfiable' in slice) {
+        await source.cancel()
+        return { ok: false, unsatisfiable: slice.unsatisfiable }
+      }
+      const { body, work } = streamDirectly(source, digest, slice)
+      seams.defer(work)
+      return { ok: true, size: source.size, range: slice.range, body, outcome: 'direct' }
+    } catch (error) {
+      return { ok: false, failure: failureOf(error) }
+    }
+  }
+}
+
+function sized(size: number | undefined, outcome: ServedBlob['outcome']): ServedBlob {
+  return { ok: true, size, range: undefined, body: undefined, outcome }
+}
+
+/** While nobody knows the size, a range cannot be told from the whole: the whole is the answer. */
+function sliceOf(
+  range: ByteRange | undefined,
+  size: number | undefined,
+): (Slice & { readonly range: ResolvedRange | undefined }) | { readonly unsatisfiable: number } {
+  if (range === undefined || size === undefined) return { offset: 0, end: size, range: undefined }
+  const resolved = resolveRange(range, size)
+  if (resolved === 'unsatisfiable') return { unsatisfiable: size }
+  const { offset, length } = resolved
+  return { offset, end: offset + length, range: resolved }
+}
+
+function tooSlow(): BlobAnswer {
+  const failure = {
+    kind: 'unavailable',
+    isTimeout: true,
+    reason: 'the upstream did not send the blob in time',
+  } as const
+  return { ok: false, failure }
+}

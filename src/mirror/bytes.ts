@@ -1,0 +1,67 @@
+// The bytes of a source with patience: the next chunk if it comes in time, and the read that did not is
+// kept for later.
+
+/** What bytes are read from; `undefined` is the end. */
+interface Source {
+  read(): Promise<Uint8Array | undefined>
+}
+
+/** Reads a source. One read is under way at most. */
+export class Bytes {
+  readonly #source: Source
+  #reading: Promise<Uint8Array | undefined> | undefined
+
+  constructor(source: Source) {
+    this.#source = source
+  }
+
+  /** The next chunk; `undefined` at the end; `idle` when none has come within `patience` (milliseconds). */
+  async next(patience: number): Promise<Uint8Array | undefined | 'idle'> {
+    this.#reading ??= this.#source.read()
+    const { promise: idle, resolve } = Promise.withResolvers<'idle'>()
+    const timer = setTimeout(() => resolve('idle'), Math.max(0, patience))
+    try {
+      const chunk = await Promise.race([this.#reading, idle])
+      if (chunk !== 'idle') this.#reading = undefined
+      return chunk
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /**
+   * Reads on until the end, until more than `limit` bytes are there, or until `within` milliseconds have
+   * passed. `isWhole` tells that it was the end.
+   */
+  async readAll(limit: number, within: number): Promise<{ bytes: Uint8Array; isWhole: boolean }> {
+    const chunks: Uint8Array[] = []
+    let length = 0
+    const { promise: over, resolve } = Promise.withResolvers<'idle'>()
+    const timer = setTimeout(() => resolve('idle'), within)
+    try {
+      for (;;) {
+        this.#reading ??= this.#source.read()
+        const chunk = await Promise.race([this.#reading, over])
+        if (chunk === 'idle') return { bytes: concatenate(chunks, length), isWhole: false }
+        this.#reading = undefined
+        if (chunk === undefined) return { bytes: concatenate(chunks, length), isWhole: true }
+        // A copy: a chunk may be a few bytes in a large buffer.
+        chunks.push(chunk.slice())
+        length += chunk.byteLength
+        if (length > limit) return { bytes: concatenate(chunks, length), isWhole: false }
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
+  const whole = new Uint8Array(length)
+  let offset = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return whole
+}

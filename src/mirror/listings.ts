@@ -1,0 +1,256 @@
+// Tags and referrers of a mirrored repository: asked of the upstream a page at a time, kept briefly, and
+// put together from what is known here while the upstream cannot answer.
+
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import { HEADER } from '../oci/header.ts'
+import { MEDIA_TYPE } from '../oci/manifest.ts'
+import { compareASCII, parseNextLink, takePage } from '../oci/page.ts'
+import type { Page } from '../oci/page.ts'
+import { parseTag } from '../oci/reference.ts'
+import { parseReferrers, referrersTag } from '../oci/referrers.ts'
+import { readWhole } from '../outbound.ts'
+import type { Now } from '../seams.ts'
+import type { MirroredName } from '../storage/keys.ts'
+import { Memory } from '../storage/memory.ts'
+import type { UpstreamClient } from '../upstream/client.ts'
+import { UpstreamError, failureOf } from '../upstream/error.ts'
+import type { UpstreamFailure } from '../upstream/error.ts'
+import type { Ledger } from './ledger.ts'
+import type { Records } from './records.ts'
+
+/** How long a listing is repeated without asking (milliseconds). */
+const LISTING_TTL = 30_000
+/** Listings one object keeps, fresh or for the time in which the upstream is down. */
+const MAX_LISTINGS = 200
+/** A page of an upstream, and all pages of one list of referrers together (bytes). */
+const MAX_ANSWER = 8 * 1024 * 1024
+const MAX_REFERRER_PAGES = 50
+const WITHIN = 12_000
+/** ECR refuses larger pages. */
+const MAX_PAGE = 1000
+
+/** A list and how it was come by. */
+export type ListingAnswer<Item> =
+  | {
+      readonly ok: true
+      readonly items: readonly Item[]
+      /** The value of `last` for the next page, if there is one. */
+      readonly next: string | undefined
+      readonly outcome: 'hit' | 'fill' | 'stale'
+      readonly warning: string | undefined
+    }
+  | { readonly ok: false; readonly failure: UpstreamFailure }
+
+interface Kept<Item> {
+  readonly items: readonly Item[]
+  readonly next: string | undefined
+  readonly until: number
+}
+
+/** Lists tags and referrers. */
+export class Listings {
+  readonly #given: {
+    readonly name: MirroredName
+    readonly client: UpstreamClient
+    readonly records: Records
+    readonly ledger: Ledger
+    readonly now: Now
+  }
+  readonly #tags = new Memory<Kept<string>>(MAX_LISTINGS)
+  readonly #referrers = new Memory<Kept<Descriptor>>(MAX_LISTINGS)
+  readonly #flights = new Map<string, Promise<unknown>>()
+
+  constructor(given: {
+    readonly name: MirroredName
+    readonly client: UpstreamClient
+    readonly records: Records
+    readonly ledger: Ledger
+    readonly now: Now
+  }) {
+    this.#given = given
+  }
+
+  /** One page of tags (distribution-spec v1.1.1, "Listing Tags"). */
+  async tags(page: Page): Promise<ListingAnswer<string>> {
+    const key = JSON.stringify([page.n, page.last])
+    return this.#list(this.#tags, key, {
+      ask: () => this.#fetchTags(page),
+      known: (kept) => this.#knownTags(page, kept),
+    })
+  }
+
+  /** All referrers of a digest (distribution-spec v1.1.1, "Listing Referrers"), unfiltered. */
+  async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
+    return this.#list(this.#referrers, digest, {
+      ask: () => this.#fetchReferrers(digest),
+      known: (kept) => this.#knownReferrers(digest, kept),
+    })
+  }
+
+  async #list<Item>(
+    memory: Memory<Kept<Item>>,
+    key: string,
+    how: {
+      readonly ask: () => Promise<Omit<Kept<Item>, 'until'>>
+      readonly known: (kept: Kept<Item> | undefined) => Omit<Kept<Item>, 'until'> | undefined
+    },
+  ): Promise<ListingAnswer<Item>> {
+    const { now } = this.#given
+    const kept = memory.get(key, now())
+    if (kept !== undefined && kept.until > now()) {
+      return { ok: true, items: kept.items, next: kept.next, outcome: 'hit', warning: undefined }
+    }
+    try {
+      const asked = await this.#once(key, how.ask)
+      memory.put(key, { ...asked, until: now() + LISTING_TTL }, { size: 1, until: Infinity })
+      return { ok: true, ...asked, outcome: 'fill', warning: undefined }
+    } catch (error) {
+      const failure = failureOf(error)
+      const known = isPassing(failure) ? how.known(kept) : undefined
+      if (known === undefined) return { ok: false, failure }
+      const warning = `${this.#given.name.host} cannot be asked: this list holds only what is known here`
+      return { ok: true, ...known, outcome: 'stale', warning }
+    }
+  }
+
+  async #fetchTags(page: Page): Promise<Omit<Kept<string>, 'until'>> {
+    const query = new URLSearchParams()
+    if (page.n !== undefined && page.n > 0) query.set('n', String(Math.min(page.n, MAX_PAGE)))
+    if (page.last !== undefined) query.set('last', page.last)
+    const response = await this.#send(`tags/list${query.size > 0 ? `?${query.toString()}` : ''}`)
+    const link = parseNextLink(response.headers.get(HEADER.link))
+    const tags = await this.#tagsOf(response)
+    if (link === undefined) {
+      // Without a link this is everything after `last`, or everything: some registries ignore the query.
+      const { items, next } = takePage([...new Set(tags)].toSorted(compareASCII), page)
+      return { items, next }
+    }
+    const items = tags.slice(0, page.n)
+    if (page.n === 0) return { items, next: undefined }
+    return { items, next: items.length < tags.length ? items.at(-1) : (lastOf(link) ?? tags.at(-1)) }
+  }
+
+  async #tagsOf(response: Response): Promise<string[]> {
+    const document = parseJSON(await readWhole(response, MAX_ANSWER, WITHIN))
+    const tags: unknown = isObject(document) ? document['tags'] : undefined
+    if (tags === null || (isObject(document) && tags === undefined)) return []
+    if (!Array.isArray(tags)) throw this.#invalid('no list of tags')
+    return tags.filter((tag): tag is string => typeof tag === 'string' && parseTag(tag) !== undefined)
+  }
+
+  #knownTags(page: Page, kept: Kept<string> | undefined): Omit<Kept<string>, 'until'> | undefined {
+    if (kept !== undefined) return kept
+    const tags = this.#given.records.tags()
+    return tags.length === 0 ? undefined : takePage(tags, page)
+  }
+
+  async #fetchReferrers(digest: Digest): Promise<Omit<Kept<Descriptor>, 'until'>> {
+    const items = (await this.#fromAPI(digest)) ?? (await this.#fromTag(digest))
+    return { items, next: undefined }
+  }
+
+  /** `undefined` where the upstream has no referrers API (404, or whatever else it says to such a path). */
+  async #fromAPI(digest: Digest): Promise<Descriptor[] | undefined> {
+    const found: Descriptor[] = []
+    let path: string | undefined = `referrers/${digest}`
+    for (let page = 0; path !== undefined && page < MAX_REFERRER_PAGES; page++) {
+      const response = await this.#sendToAPI(path)
+      if (response === undefined) return undefined
+      const descriptors = parseReferrers(await readWhole(response, MAX_ANSWER, WITHIN))
+      if (descriptors === undefined) return undefined
+      found.push(...descriptors)
+      const link = parseNextLink(response.headers.get(HEADER.link))
+      path = link === undefined ? undefined : `referrers/${digest}${queryOf(link)}`
+    }
+    if (path !== undefined) throw this.#invalid('referrers without an end')
+    return found
+  }
+
+  async #sendToAPI(path: string): Promise<Response | undefined> {
+    try {
+      const response = await this.#send(path, MEDIA_TYPE.OCI_INDEX)
+      const type = response.headers.get(HEADER.contentType)?.split(';')[0]?.trim()
+      if (type === MEDIA_TYPE.OCI_INDEX) return response
+      await response.body?.cancel()
+      return undefined
+    } catch (error) {
+      const { kind } = failureOf(error)
+      if (kind === 'not-found' || kind === 'invalid') return undefined
+      throw error
+    }
+  }
+
+  /** distribution-spec v1.1.1, "Referrers Tag Schema": an index under a tag made of the digest. */
+  async #fromTag(digest: Digest): Promise<Descriptor[]> {
+    const tag = parseTag(referrersTag(digest))
+    if (tag === undefined) return []
+    const answer = await this.#given.ledger.tag(tag, undefined)
+    if (answer.ok) return [...(parseReferrers(answer.bytes ?? new Uint8Array()) ?? [])]
+    if (answer.failure.kind === 'not-found') return []
+    throw new UpstreamError(answer.failure)
+  }
+
+  #knownReferrers(
+    digest: Digest,
+    kept: Kept<Descriptor> | undefined,
+  ): Omit<Kept<Descriptor>, 'until'> | undefined {
+    const { records } = this.#given
+    if (records.isEmpty) return undefined
+    const all = [...(kept?.items ?? []), ...records.referrers(digest)]
+    const byDigest = new Map(all.map((descriptor) => [descriptor.digest, descriptor]))
+    return { items: [...byDigest.values()], next: undefined }
+  }
+
+  async #send(path: string, accept = 'application/json'): Promise<Response> {
+    const { client, name, now } = this.#given
+    return client.send({
+      method: 'GET',
+      repository: name.repository,
+      path,
+      headers: { [HEADER.accept]: accept },
+      deadline: now() + WITHIN,
+    })
+  }
+
+  #invalid(what: string): UpstreamError {
+    return new UpstreamError({ kind: 'invalid', reason: `${this.#given.name.host} sent ${what}` })
+  }
+
+  /** One question to the upstream at a time for one list; what is kept under a key has one type. */
+  #once<Item>(key: string, work: () => Promise<Item>): Promise<Item> {
+    const running = this.#flights.get(key)
+    if (running !== undefined) return running as Promise<Item>
+    const flight = work().finally(() => this.#flights.delete(key))
+    this.#flights.set(key, flight)
+    return flight
+  }
+}
+
+/** Whether the upstream may answer this later: only then does what is known here stand in for it. */
+function isPassing(failure: UpstreamFailure): boolean {
+  return failure.kind === 'unavailable' || failure.kind === 'rate-limited' || failure.kind === 'unauthorized'
+}
+
+function lastOf(link: string): string | undefined {
+  return new URLSearchParams(queryOf(link)).get('last') ?? undefined
+}
+
+/** The query of a link, which alone is believed: where it leads is known. */
+function queryOf(link: string): string {
+  const start = link.indexOf('?')
+  return start === -1 ? '' : link.slice(start)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function parseJSON(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    // The caller says what it misses.
+    return undefined
+  }
+}

@@ -1,0 +1,225 @@
+// A mirrored repository as a request sees it: a manifest is looked for in memory, KV and the ledger, in
+// that order, and only the ledger asks the upstream. While the ledger is away, this request asks alone.
+
+import type { Descriptor } from '../oci/descriptor.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Page } from '../oci/page.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
+import type { Seams } from '../seams.ts'
+import type { Hints, ManifestHint } from '../storage/hints.ts'
+import { canonicalName, mirroredManifestKey } from '../storage/keys.ts'
+import type { MirroredName } from '../storage/keys.ts'
+import type { ManifestStore } from '../storage/manifests.ts'
+import type { Memory } from '../storage/memory.ts'
+import type { UpstreamClient } from '../upstream/client.ts'
+import { failureOf } from '../upstream/error.ts'
+import { fetchManifest } from '../upstream/manifests.ts'
+import type { MirroredBlobs } from './blobs.ts'
+import { mayServeStale } from './freshness.ts'
+import type { FreshnessRules } from './freshness.ts'
+import type { ManifestAnswer, ServedManifest } from './ledger.ts'
+import type { ListingAnswer } from './listings.ts'
+import { dayOf } from './records.ts'
+
+/** An isolate repeats what it knows of a tag for so long without asking anybody (milliseconds). */
+const TAG_MEMORY = 60_000
+/** A request that asks alone waits so long for the upstream (milliseconds). */
+const WITHIN = 12_000
+const DAY = 24 * 60 * 60 * 1000
+
+/** A `MirrorLedger` as this room sees it. */
+export interface LedgerStub {
+  tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<ManifestAnswer>
+  manifest(name: MirroredName, digest: Digest): Promise<ManifestAnswer>
+  tags(name: MirroredName, page: Page): Promise<ListingAnswer<string>>
+  referrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor>>
+  size(name: MirroredName, digest: Digest): Promise<number | undefined>
+  touch(name: MirroredName, day: number): Promise<void>
+}
+
+/** Manifests that an isolate has served, and the days on which it has served a repository. */
+export interface MirrorMemory {
+  readonly manifests: Memory<ServedManifest>
+  readonly touched: Memory<true>
+}
+
+/** What a mirrored repository is given. */
+export interface MirroredRepositoryGiven {
+  readonly name: MirroredName
+  readonly client: UpstreamClient
+  readonly ledger: LedgerStub
+  readonly hints: Hints
+  readonly manifests: ManifestStore
+  readonly memory: MirrorMemory
+  readonly blobs: MirroredBlobs
+  readonly seams: Seams
+}
+
+/** Reads one mirrored repository. */
+export class MirroredRepository {
+  readonly blobs: MirroredBlobs
+  readonly #given: MirroredRepositoryGiven
+  readonly #canonical: string
+
+  constructor(given: MirroredRepositoryGiven) {
+    this.#given = given
+    this.#canonical = canonicalName(given.name)
+    this.blobs = given.blobs
+  }
+
+  /** The manifest of a reference. At most one KV read once an isolate, KV or the ledger knows it. */
+  async manifest(reference: Reference): Promise<ManifestAnswer> {
+    const answer =
+      reference.kind === 'tag' ? await this.#tag(reference.tag) : await this.#digest(reference.digest)
+    if (answer.ok) this.#touch()
+    return answer
+  }
+
+  /** One page of tags. */
+  async tags(page: Page): Promise<ListingAnswer<string>> {
+    return this.#listing(this.#given.ledger.tags(this.#given.name, page))
+  }
+
+  /** All referrers of a digest. */
+  async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
+    return this.#listing(this.#given.ledger.referrers(this.#given.name, digest))
+  }
+
+  async #tag(tag: Tag): Promise<ManifestAnswer> {
+    const { memory, hints, name, seams } = this.#given
+    const key = `${this.#canonical}:${tag}`
+    const held = memory.manifests.get(key, seams.now())
+    if (held !== undefined) return held
+    const rules = this.#rules(tag)
+    const hint = await hints.getTag(name, tag)
+    if (hint !== undefined && seams.now() - hint.verifiedAt < rules.ttl) {
+      return this.#hold(key, fromHint(hint, { outcome: 'hit', until: hint.verifiedAt + rules.ttl }))
+    }
+    const answer = await this.#askLedger(tag, hint, rules)
+    return answer.ok ? this.#hold(key, answer) : answer
+  }
+
+  async #digest(digest: Digest): Promise<ManifestAnswer> {
+    const { memory, hints, name, seams } = this.#given
+    const key = `${this.#canonical}@${digest}`
+    const held = memory.manifests.get(key, seams.now())
+    if (held !== undefined) return held
+    const hint = await hints.getManifest(name, digest)
+    if (hint !== undefined) return this.#hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
+    const answer = await this.#askLedgerForDigest(digest)
+    return answer.ok ? this.#hold(key, answer) : answer
+  }
+
+  async #askLedger(
+    tag: Tag,
+    hint: ManifestHint | undefined,
+    rules: FreshnessRules,
+  ): Promise<ManifestAnswer> {
+    const { ledger, name, seams } = this.#given
+    try {
+      const answer = await ledger.tag(name, tag, hint?.digest)
+      return answer.ok ? { ...answer, bytes: answer.bytes ?? hint?.bytes } : answer
+    } catch (error) {
+      this.#logAway(error)
+    }
+    const answer = await this.#alone({ kind: 'tag', tag })
+    if (answer.ok || hint === undefined) return answer
+    if (!mayServeStale(answer.failure, hint.verifiedAt, rules, seams.now())) return answer
+    const warning = `${name.host} did not confirm this tag`
+    return { ...fromHint(hint, { outcome: 'stale', until: 0 }), warning }
+  }
+
+  async #askLedgerForDigest(digest: Digest): Promise<ManifestAnswer> {
+    const { ledger, name } = this.#given
+    try {
+      return await ledger.manifest(name, digest)
+    } catch (error) {
+      this.#logAway(error)
+      return this.#alone({ kind: 'digest', digest })
+    }
+  }
+
+  /** Without the ledger nothing is stored, but R2 still knows manifests by digest, and the upstream all. */
+  async #alone(reference: Reference): Promise<ManifestAnswer> {
+    const { client, name, seams } = this.#given
+    const deadline = seams.now() + WITHIN
+    try {
+      const stored = reference.kind === 'digest' ? await this.#stored(reference.digest) : undefined
+      if (stored !== undefined) return stored
+      const { repository } = name
+      const fetched = await fetchManifest(client, { repository, reference, deadline }, seams.now)
+      const base = { outcome: 'fill', verifiedAt: seams.now(), until: 0, warning: undefined } as const
+      return { ok: true, digest: fetched.digest, mediaType: fetched.mediaType, bytes: fetched.bytes, ...base }
+    } catch (error) {
+      return { ok: false, failure: failureOf(error) }
+    }
+  }
+
+  async #stored(digest: Digest): Promise<ServedManifest | undefined> {
+    const { manifests, name, seams } = this.#given
+    try {
+      const stored = await manifests.get(mirroredManifestKey(name, digest), digest)
+      const base = { outcome: 'hit', verifiedAt: seams.now(), until: Infinity, warning: undefined } as const
+      return stored && { ok: true, digest, ...stored, ...base }
+    } catch (error) {
+      this.#logAway(error)
+      return undefined
+    }
+  }
+
+  async #listing<Item>(asked: Promise<ListingAnswer<Item>>): Promise<ListingAnswer<Item>> {
+    try {
+      return await asked
+    } catch (error) {
+      this.#logAway(error)
+      const reason = 'the ledger of this repository cannot be reached'
+      return { ok: false, failure: { kind: 'unavailable', isTimeout: false, reason } }
+    }
+  }
+
+  /** Keeps an answer for the isolate's next request, a tag for a minute at most; repeated, it is a hit. */
+  #hold(key: string, answer: ServedManifest): ServedManifest {
+    const { memory, seams } = this.#given
+    const { digest, bytes } = answer
+    if (bytes === undefined) return answer
+    const repeated = answer.outcome === 'fill' ? { ...answer, outcome: 'hit' as const } : answer
+    const size = bytes.byteLength
+    const byDigest = { ...repeated, outcome: 'hit' as const, until: Infinity, warning: undefined }
+    memory.manifests.put(`${this.#canonical}@${digest}`, byDigest, { size, until: Infinity })
+    if (key.endsWith(`@${digest}`)) return answer
+    const until = Math.min(answer.until, seams.now() + TAG_MEMORY)
+    memory.manifests.put(key, repeated, { size, until })
+    return answer
+  }
+
+  /** Last access, once per isolate, repository and day. */
+  #touch(): void {
+    const { memory, ledger, name, seams } = this.#given
+    const day = dayOf(seams.now())
+    const key = `${day}/${this.#canonical}`
+    if (memory.touched.get(key, seams.now()) !== undefined) return
+    memory.touched.put(key, true, { size: 1, until: (day + 1) * DAY })
+    seams.defer(ledger.touch(name, day))
+  }
+
+  #rules(tag: Tag): FreshnessRules {
+    const { upstream } = this.#given.client
+    const { repository } = this.#given.name
+    return {
+      ttl: upstream.tagTTL(repository, tag),
+      maxStale: upstream.maxStale,
+      isPrivate: upstream.isPrivate(repository),
+    }
+  }
+
+  #logAway(error: unknown): void {
+    this.#given.seams.log('ledger-away', { repository: this.#canonical, reason: String(error) })
+  }
+}
+
+function fromHint(
+  hint: ManifestHint,
+  how: { readonly outcome: 'hit' | 'stale'; readonly until: number },
+): ServedManifest {
+  return { ok: true, ...hint, ...how, warning: undefined }
+}

@@ -1,0 +1,87 @@
+// The segments of a running fill: pieces of a blob in R2 that clients read while the rest is still on its
+// way. Each is announced only when it can be read, in order.
+
+import type { Now } from '../seams.ts'
+import { segmentKey, segmentPrefix } from '../storage/keys.ts'
+
+/** Segments grow from 64 KiB, so that the first byte is early, to 4 MiB, so that there are few (bytes). */
+const FIRST_SEGMENT = 64 * 1024
+const MAX_SEGMENT = 4 * 1024 * 1024
+/** Objects that R2 deletes in one call. */
+const MAX_DELETE = 1000
+
+/** Cuts bytes into segments and stores them, one at a time. */
+export class SegmentWriter {
+  readonly #bucket: R2Bucket
+  readonly #id: string
+  readonly #announce: (length: number) => void
+  readonly #now: Now
+  #since = 0
+  #buffer: Uint8Array
+  #filled = 0
+  #count = 0
+  #storing: Promise<void> = Promise.resolve()
+
+  /** `announce` is called with the length of each segment once it is stored; `id` is the fill's own. */
+  constructor(
+    given: { readonly bucket: R2Bucket; readonly id: string; readonly now: Now },
+    announce: (length: number) => void,
+  ) {
+    this.#bucket = given.bucket
+    this.#id = given.id
+    this.#now = given.now
+    this.#announce = announce
+    this.#buffer = new Uint8Array(FIRST_SEGMENT)
+  }
+
+  /** Whether bytes have waited for a segment of theirs for longer than `age` (milliseconds). */
+  isOlderThan(age: number, now: number): boolean {
+    return this.#filled > 0 && now - this.#since > age
+  }
+
+  /** Takes bytes; resolves when the buffer has room again. @throws when a segment could not be stored. */
+  async write(chunk: Uint8Array): Promise<void> {
+    let rest = chunk
+    while (rest.byteLength > 0) {
+      const piece = rest.subarray(0, this.#buffer.byteLength - this.#filled)
+      if (this.#filled === 0) this.#since = this.#now()
+      this.#buffer.set(piece, this.#filled)
+      this.#filled += piece.byteLength
+      rest = rest.subarray(piece.byteLength)
+      if (this.#filled === this.#buffer.byteLength && rest.byteLength > 0) await this.cut()
+    }
+  }
+
+  /**
+   * Stores what is pending as a segment. Resolves when the segment before has been stored, so at most two
+   * are in memory. @throws when that one could not be stored.
+   */
+  async cut(): Promise<void> {
+    await this.#storing
+    if (this.#filled === 0) return
+    const bytes = this.#buffer.subarray(0, this.#filled)
+    const key = segmentKey(this.#id, this.#count)
+    this.#count += 1
+    this.#storing = this.#bucket.put(key, bytes).then(() => this.#announce(bytes.byteLength))
+    // A failure is reported by the next cut or by `close`.
+    this.#storing.catch(() => undefined)
+    this.#buffer = new Uint8Array(Math.min(FIRST_SEGMENT * 2 ** this.#count, MAX_SEGMENT))
+    this.#filled = 0
+  }
+
+  /** Stores the rest and waits for it. @throws when a segment could not be stored. */
+  async close(): Promise<void> {
+    await this.cut()
+    await this.#storing
+  }
+}
+
+/** Removes every segment of a fill, whoever wrote it. */
+export async function deleteSegments(bucket: R2Bucket, id: string): Promise<void> {
+  for (;;) {
+    const { objects, truncated } = await bucket.list({ prefix: segmentPrefix(id), limit: MAX_DELETE })
+    if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key))
+    if (!truncated) return
+  }
+}
+

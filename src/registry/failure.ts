@@ -1,0 +1,42 @@
+// The one place where an upstream's failure becomes an answer. A 404 only when the upstream said 404; a
+// limit is 429, an outage 502 or 504, and nothing of an upstream's own words reaches a client.
+
+import { RegistryError } from '../oci/error.ts'
+import type { ErrorCode } from '../oci/error.ts'
+import { HEADER } from '../oci/header.ts'
+import type { UpstreamFailure } from '../upstream/error.ts'
+
+/** A client that comes back before an upstream is likely to be up again only adds load (seconds). */
+const RETRY_OUTAGE = 10
+
+/** The error for a failure; `unknown` is the code that says what was not found. */
+export function registryErrorOf(failure: UpstreamFailure, unknown: ErrorCode): RegistryError {
+  switch (failure.kind) {
+    case 'not-found':
+      return new RegistryError(unknown)
+    case 'unauthorized':
+    case 'denied':
+      // No challenge: logging in here would not change what the upstream refuses.
+      return new RegistryError('DENIED', { message: 'the upstream refuses access to this repository' })
+    case 'rate-limited':
+      return new RegistryError('TOOMANYREQUESTS', {
+        message: 'the upstream limits requests and this is not cached',
+        headers: { [HEADER.retryAfter]: String(failure.retryAfter) },
+      })
+    case 'unavailable':
+      return new RegistryError('UNKNOWN', {
+        status: failure.isTimeout ? 504 : 502,
+        message: failure.isTimeout ? 'the upstream does not answer' : 'the upstream is unavailable',
+        headers: { [HEADER.retryAfter]: String(RETRY_OUTAGE) },
+        cause: failure.reason,
+      })
+    case 'invalid':
+      return new RegistryError('UNKNOWN', {
+        status: 502,
+        message: `the upstream gave an answer that cannot be used: ${failure.reason}`,
+        cause: failure.reason,
+      })
+    default:
+      return failure satisfies never
+  }
+}

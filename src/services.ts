@@ -1,0 +1,199 @@
+// Composition. Per isolate: the configuration and the memory, the one state an isolate keeps. Per request
+// or object: everything else, made of stored references only.
+
+import { ConfigError, parseConfig, settingsOf } from './config.ts'
+import type { Config } from './config.ts'
+import { FillKeeper } from './mirror/fill-keeper.ts'
+import type { FillRequest } from './mirror/fill-keeper.ts'
+import { Ledger } from './mirror/ledger.ts'
+import { Listings } from './mirror/listings.ts'
+import { MirroredBlobs } from './mirror/blobs.ts'
+import type { FillStub } from './mirror/blobs.ts'
+import { Records } from './mirror/records.ts'
+import { MirroredRepository } from './mirror/repository.ts'
+import type { LedgerStub, MirrorMemory } from './mirror/repository.ts'
+import { RegistryError } from './oci/error.ts'
+import { Outbound, viaOf } from './outbound.ts'
+import type { Opening } from './registry/open.ts'
+import type { Defer, Log, Seams } from './seams.ts'
+import { BlobStore } from './storage/blobs.ts'
+import { Hints } from './storage/hints.ts'
+import { canonicalName } from './storage/keys.ts'
+import type { MirroredName } from './storage/keys.ts'
+import { ManifestStore } from './storage/manifests.ts'
+import { Memory } from './storage/memory.ts'
+import { RepositoryMarkers } from './storage/repositories.ts'
+import { openBlob } from './upstream/blob-source.ts'
+import { UpstreamClient } from './upstream/client.ts'
+import { DistantGate, Gate, passingStorage } from './upstream/gate.ts'
+import type { GateStorage, GateStub } from './upstream/gate.ts'
+import type { Credential, Upstream } from './upstream/upstream.ts'
+
+/** Manifests that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
+const MANIFEST_MEMORY = 16 * 1024 * 1024
+const TOUCH_MEMORY = 10_000
+
+interface IsolateState {
+  readonly config: Config
+  readonly memory: MirrorMemory
+  readonly via: string
+}
+
+const isolates = new WeakMap<Env, IsolateState | ConfigError>()
+
+/** The configuration and memory of this isolate. @throws {RegistryError} when the configuration is wrong. */
+export function isolateOf(env: Env, log: Log): IsolateState {
+  const known = isolates.get(env) ?? readIsolate(env)
+  isolates.set(env, known)
+  if (!(known instanceof ConfigError)) return known
+  log('configuration-wrong', { reason: known.message })
+  throw new RegistryError('UNKNOWN', {
+    status: 503,
+    message: 'the registry is not configured; its log says what is wrong',
+  })
+}
+
+function readIsolate(env: Env): IsolateState | ConfigError {
+  try {
+    const settings = settingsOf(env)
+    const config = parseConfig(settings)
+    const memory = { manifests: new Memory<never>(MANIFEST_MEMORY), touched: new Memory<true>(TOUCH_MEMORY) }
+    return { config, memory, via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')) }
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+}
+
+/** The log as the platform takes it: one JSON object a line. */
+export const printLog: Log = (event, fields) => {
+  // oxlint-disable-next-line no-console -- the platform's log is the console
+  console.log(JSON.stringify({ event, ...fields }))
+}
+
+/** Seams of the real platform. `fetch` is looked up at each call, which lets a test replace it. */
+export function platformSeams(waitUntil: (work: Promise<unknown>) => void, log: Log): Seams {
+  const defer: Defer = (work) =>
+    waitUntil(work.catch((error: unknown) => log('deferred-work-failed', { reason: String(error) })))
+  return { fetch: (url, init) => globalThis.fetch(url, init), now: () => Date.now(), defer, log }
+}
+
+/** What one request or one object works with. */
+export class Services {
+  readonly config: Config
+  readonly seams: Seams
+  readonly via: string
+  readonly #env: Env
+  readonly #memory: MirrorMemory
+  readonly #outbound: Outbound
+
+  constructor(env: Env, seams: Seams) {
+    const isolate = isolateOf(env, seams.log)
+    this.config = isolate.config
+    this.via = isolate.via
+    this.seams = seams
+    this.#memory = isolate.memory
+    this.#env = env
+    this.#outbound = new Outbound(seams.fetch, isolate.via)
+  }
+
+  /** How a request opens repositories. */
+  opening(): Opening {
+    return {
+      upstreams: this.config.upstreams,
+      mirrored: (upstream, name) => this.#mirrored(upstream, name),
+    }
+  }
+
+  /** The state behind a `MirrorLedger`. */
+  ledger(name: MirroredName, storage: DurableObjectStorage): { ledger: Ledger; listings: Listings } {
+    const records = new Records(storage.sql)
+    const client = this.#client(this.#upstream(name.host))
+    const ledger = new Ledger({
+      name,
+      client,
+      records,
+      manifests: new ManifestStore(this.#env.BLOBS),
+      markers: new RepositoryMarkers(this.#env.BLOBS),
+      hints: new Hints(this.#env.HINTS, this.seams.log),
+      ...this.seams,
+    })
+    return { ledger, listings: new Listings({ name, client, records, ledger, now: this.seams.now }) }
+  }
+
+  /** The state behind a `BlobFill`. */
+  fillKeeper(storage: DurableObjectStorage): FillKeeper {
+    return new FillKeeper({
+      storage,
+      bucket: this.#env.BLOBS,
+      blobs: new BlobStore(this.#env.BLOBS),
+      open: (request) => this.#openBlob(request),
+      statedSize: (request) => this.#ledgerStub(request).size(nameOf(request), request.digest),
+      ...this.seams,
+    })
+  }
+
+  /** The state behind an `UpstreamGate`: of one upstream, for one credential or for nobody. */
+  gate(host: string, credentialID: string | undefined, storage: GateStorage): Gate {
+    const upstream = this.#upstream(host)
+    const credential = upstream.credentials.find(({ id }) => id === credentialID)
+    return new Gate({ upstream, credential, storage, outbound: this.#outbound, now: this.seams.now })
+  }
+
+  #mirrored(upstream: Upstream, name: MirroredName): MirroredRepository {
+    const { BLOBS: bucket, HINTS } = this.#env
+    const client = this.#client(upstream)
+    return new MirroredRepository({
+      name,
+      client,
+      ledger: this.#ledgerStub(name),
+      hints: new Hints(HINTS, this.seams.log),
+      manifests: new ManifestStore(bucket),
+      memory: this.#memory,
+      blobs: new MirroredBlobs({
+        name,
+        client,
+        bucket,
+        blobs: new BlobStore(bucket),
+        fillOf: (key): FillStub => this.#env.BLOB_FILL.getByName(key),
+        seams: this.seams,
+      }),
+      seams: this.seams,
+    })
+  }
+
+  async #openBlob({ host, repository, digest }: FillRequest) {
+    return openBlob(this.#client(this.#upstream(host)), { repository, digest }, this.seams.now)
+  }
+
+  #ledgerStub(name: MirroredName): LedgerStub {
+    return this.#env.MIRROR_LEDGER.getByName(canonicalName(name))
+  }
+
+  #client(upstream: Upstream): UpstreamClient {
+    const gateOf = (_: Upstream, credential: Credential | undefined) =>
+      this.#gateStub(upstream, credential)
+    return new UpstreamClient(upstream, { outbound: this.#outbound, gateOf, now: this.seams.now })
+  }
+
+  #gateStub(upstream: Upstream, credential: Credential | undefined): GateStub {
+    const { host } = upstream
+    const id = credential?.id
+    const stub = this.#env.UPSTREAM_GATE.getByName(`${host} ${id ?? 'anonymous'}`)
+    const distant: GateStub = {
+      authorize: (repository, refusal) => stub.authorize({ host, credential: id }, repository, refusal),
+      limit: (retryAfter) => stub.limit({ host, credential: id }, retryAfter),
+    }
+    return new DistantGate(distant, this.gate(host, id, passingStorage()))
+  }
+
+  #upstream(host: string): Upstream {
+    const upstream = this.config.upstreams.get(host)
+    if (upstream === undefined) throw new Error(`${host} is not configured`)
+    return upstream
+  }
+}
+
+function nameOf({ host, repository }: FillRequest): MirroredName {
+  return { host, repository }
+}

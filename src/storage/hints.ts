@@ -1,0 +1,95 @@
+// Manifests in KV: hints that make a warm pull one read, never the truth. A value may be a minute old or
+// missing, so a failing KV is the same as an empty one, and bytes are hashed before they are believed.
+
+import { algorithmOf, digestOf, parseDigest } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
+import type { Log } from '../seams.ts'
+import { manifestHintKey, tagHintKey } from './keys.ts'
+import type { MirroredName } from './keys.ts'
+
+/** Hints are rewritten by use; what nobody asks for leaves KV after a month (seconds). */
+const EXPIRATION = 30 * 24 * 60 * 60
+
+/** A manifest as KV knows it; for a tag, `verifiedAt` is when the upstream last confirmed it (milliseconds). */
+export interface ManifestHint {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly verifiedAt: number
+  readonly bytes: Uint8Array
+}
+
+interface Metadata {
+  readonly digest: string
+  readonly mediaType: string
+  readonly verifiedAt: number
+}
+
+/** Reads and writes hints. Reads never fail, and a failed write is only logged. */
+export class Hints {
+  readonly #kv: KVNamespace
+  readonly #log: Log
+
+  constructor(kv: KVNamespace, log: Log) {
+    this.#kv = kv
+    this.#log = log
+  }
+
+  /** What the tag was last known to point at. One KV read. */
+  async getTag(name: MirroredName, tag: Tag): Promise<ManifestHint | undefined> {
+    return this.#get(await tagHintKey(name, tag))
+  }
+
+  /** The manifest of that digest. One KV read. */
+  async getManifest(name: MirroredName, digest: Digest): Promise<ManifestHint | undefined> {
+    const hint = await this.#get(await manifestHintKey(name, digest))
+    return hint?.digest === digest ? hint : undefined
+  }
+
+  /** Writes what a tag points at. */
+  async putTag(name: MirroredName, tag: Tag, hint: ManifestHint): Promise<void> {
+    await this.#put(await tagHintKey(name, tag), hint)
+  }
+
+  /** Writes a manifest. */
+  async putManifest(name: MirroredName, hint: ManifestHint): Promise<void> {
+    await this.#put(await manifestHintKey(name, hint.digest), hint)
+  }
+
+  /** Forgets a tag that the upstream no longer has. */
+  async deleteTag(name: MirroredName, tag: Tag): Promise<void> {
+    try {
+      await this.#kv.delete(await tagHintKey(name, tag))
+    } catch (error) {
+      this.#log('hint-delete-failed', { reason: String(error) })
+    }
+  }
+
+  async #get(key: string): Promise<ManifestHint | undefined> {
+    try {
+      const { value, metadata } = await this.#kv.getWithMetadata<Metadata>(key, 'arrayBuffer')
+      if (value === null || metadata === null) return undefined
+      const bytes = new Uint8Array(value)
+      const digest = parseDigest(metadata.digest)
+      if (digest === undefined || (await digestOf(bytes, algorithmOf(digest))) !== digest) {
+        return undefined
+      }
+      return { digest, mediaType: metadata.mediaType, verifiedAt: metadata.verifiedAt, bytes }
+    } catch (error) {
+      this.#log('hint-read-failed', { reason: String(error) })
+      return undefined
+    }
+  }
+
+  async #put(key: string, hint: ManifestHint): Promise<void> {
+    const { digest, mediaType, verifiedAt } = hint
+    try {
+      await this.#kv.put(key, hint.bytes, {
+        expirationTtl: EXPIRATION,
+        metadata: { digest, mediaType, verifiedAt } satisfies Metadata,
+      })
+    } catch (error) {
+      this.#log('hint-write-failed', { reason: String(error) })
+    }
+  }
+}

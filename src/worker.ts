@@ -1,0 +1,12 @@
+// The Worker: where the platform comes in. No logic.
+
+import { createApp } from './http/app.ts'
+import { printLog } from './services.ts'
+
+export { BlobFill, MirrorLedger, UpstreamGate } from './objects.ts'
+
+const app = createApp(printLog)
+
+export default {
+  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+} satisfies ExportedHandler<Env>

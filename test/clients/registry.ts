@@ -1,0 +1,65 @@
+// entrepot itself, as a user starts it: `cli/serve.ts` in a process of its own, state in a folder that a restart keeps.
+
+import { join } from 'node:path'
+import { freePort, type OwnedProcess, type Workspace } from './process.ts'
+
+const REPOSITORY = join(import.meta.dirname, '..', '..')
+
+/** Configuration by name, as `--var` takes it; values that are not text go as JSON. */
+export type Vars = Readonly<Record<string, unknown>>
+
+/** A running entrepot. */
+export class Registry {
+  readonly name: string
+  /** `127.0.0.1:<port>`, as it stands in image names. */
+  readonly host: string
+  readonly url: string
+  readonly #workspace: Workspace
+  readonly #args: readonly string[]
+  #process: OwnedProcess | undefined
+
+  private constructor(workspace: Workspace, name: string, port: number, args: readonly string[]) {
+    this.name = name
+    this.host = `127.0.0.1:${port}`
+    this.url = `http://${this.host}`
+    this.#workspace = workspace
+    this.#args = args
+  }
+
+  static async start(workspace: Workspace, name: string, vars: Vars): Promise<Registry> {
+    const port = await freePort()
+    const folder = await workspace.folderOf(`state-${name}`)
+    const settings = Object.entries(vars).flatMap(([key, value]) => [
+      '--var',
+      `${key}:${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ])
+    const args = ['--port', String(port), '--persist-to', folder, ...settings]
+    const registry = new Registry(workspace, name, port, args)
+    await registry.restart()
+    return registry
+  }
+
+  async restart(): Promise<void> {
+    const entry = process.env['ENTREPOT_SERVE'] ?? join('cli', 'serve.ts')
+    this.#process = await this.#workspace.startUntil(
+      `entrepot-${this.name}`,
+      { command: process.execPath, args: [entry, ...this.#args], cwd: REPOSITORY },
+      () => this.#answers(),
+    )
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop()
+    this.#process = undefined
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      const response = await fetch(`${this.url}/v2/`)
+      await response.arrayBuffer()
+      return response.status < 500
+    } catch {
+      return false // not listening yet
+    }
+  }
+}

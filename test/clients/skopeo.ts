@@ -1,0 +1,61 @@
+// skopeo, which has no mirrors of its own here: the upstream's host stands in the image's name.
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Client, expectBytes } from './client.ts'
+import { type Image, partsOf } from './image.ts'
+import type { Workspace } from './process.ts'
+import type { Registry } from './registry.ts'
+
+/** `skopeo copy docker://<registry>/<host>/<repository>:<tag> dir:…`. */
+export function skopeo(
+  workspace: Workspace,
+  host: string,
+  image: Image,
+  parts: 'platform' | 'all' = 'platform',
+): Client {
+  const name = `skopeo ${host} ${parts === 'all' ? '--multi-arch all' : ''}`.trim()
+  let copies = 0
+  const pull = async (registry: Registry): Promise<void> => {
+    const folder = await workspace.folderOf(`skopeo-${image.repository}-${(copies += 1)}`)
+    await copyTo(
+      workspace,
+      `${registry.host}/${host}/${image.repository}:${image.tag}`,
+      folder,
+      parts,
+    )
+    await compare(image, parts, folder)
+  }
+  return { name, image, parts, pull }
+}
+
+/** Copies an image to a folder. */
+export async function copyTo(
+  workspace: Workspace,
+  source: string,
+  folder: string,
+  parts: 'platform' | 'all',
+): Promise<void> {
+  const flags = ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', '--src-no-creds']
+  if (parts === 'all') flags.push('--multi-arch', 'all')
+  await workspace.run({
+    command: 'skopeo',
+    args: [...flags, `docker://${source}`, `dir:${folder}`],
+  })
+}
+
+async function compare(image: Image, parts: 'platform' | 'all', folder: string): Promise<void> {
+  const { manifests, blobs } = partsOf(image, parts)
+  // Of an index, `dir:` keeps all, or the one manifest that was chosen.
+  const [top, ...others] = parts === 'all' ? manifests : manifests.slice(-1)
+  if (top === undefined) throw new Error('an image has a manifest')
+  expectBytes(top, await readFile(join(folder, 'manifest.json')))
+  for (const manifest of others) {
+    expectBytes(manifest, await readFile(join(folder, `${hexOf(manifest.digest)}.manifest.json`)))
+  }
+  for (const blob of blobs) expectBytes(blob, await readFile(join(folder, hexOf(blob.digest))))
+}
+
+function hexOf(digest: string): string {
+  return digest.slice(digest.indexOf(':') + 1)
+}

@@ -1,0 +1,496 @@
+// What a configuration means, and the message that each wrong one stops with.
+
+import { describe, expect, it } from 'vitest'
+
+import type { Config } from '../src/config.ts'
+import { ConfigError, parseConfig, settingsOf } from '../src/config.ts'
+import type { RepositoryName } from '../src/oci/repository-name.ts'
+import { parseRepositoryName } from '../src/oci/repository-name.ts'
+import type { Tag } from '../src/oci/reference.ts'
+import { parseTag } from '../src/oci/reference.ts'
+import type { Upstream } from '../src/upstream/upstream.ts'
+
+const MINUTE = 60_000
+const repository = (text: string): RepositoryName => parseRepositoryName(text) ?? expect.fail(text)
+const tag = (text: string): Tag => parseTag(text) ?? expect.fail(text)
+
+function upstreamOf(config: Config, host: string): Upstream {
+  return config.upstreams.get(host) ?? expect.fail(`no upstream ${host}`)
+}
+
+/** The one upstream of a table with one entry. */
+function only(host: string, settings: object, rest: object = {}): Upstream {
+  const [upstream] = parseConfig({ UPSTREAMS: { [host]: settings }, ...rest }).upstreams.values()
+  return upstream ?? expect.fail('no upstream')
+}
+
+function messageOf(run: () => unknown): string {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  return expect.fail('accepted')
+}
+
+const CREDENTIALS = { 'ghcr.io': [{ username: 'anna', password: 'hunter2-secret' }] }
+
+describe('the table of upstreams', () => {
+  it('takes a well-known registry from its profile', () => {
+    expect(only('docker.io', {})).toMatchObject({
+      host: 'docker.io',
+      url: 'https://registry-1.docker.io',
+      realms: ['https://registry-1.docker.io', 'https://auth.docker.io'],
+      authentication: { realm: 'https://auth.docker.io/token', service: 'registry.docker.io' },
+      isLocal: false,
+      maxStale: 7 * 24 * 60 * MINUTE,
+      credentials: [],
+    })
+  })
+
+  it('puts the host into the profile of a family', () => {
+    expect(only('europe-docker.pkg.dev', {})).toMatchObject({
+      url: 'https://europe-docker.pkg.dev',
+      authentication: {
+        realm: 'https://europe-docker.pkg.dev/v2/token',
+        service: 'europe-docker.pkg.dev',
+      },
+    })
+  })
+
+  it.each([
+    { host: 'docker.io', want: 'repository:library/nginx:pull' },
+    { host: 'public.ecr.aws', want: 'aws' },
+  ])('asks $host for the scope $want', ({ host, want }) => {
+    expect(only(host, {}).scope(repository('library/nginx'))).toBe(want)
+  })
+
+  it.each(['docker.io', 'Docker.IO', 'index.docker.io', 'registry-1.docker.io'])(
+    'knows Docker Hub by the key %s',
+    (key) => {
+      const { upstreams, table } = parseConfig({ UPSTREAMS: { [key]: {} } })
+      expect([...upstreams.keys()]).toEqual(['docker.io'])
+      const hub = { host: 'docker.io', library: true }
+      expect(table.upstreams.get('docker.io')).toEqual(hub)
+      expect(table.upstreams.get('index.docker.io')).toEqual(hub)
+      expect(table.upstreams.get('registry-1.docker.io')).toEqual(hub)
+      expect(table.defaultUpstream).toBe('docker.io')
+    },
+  )
+
+  it('accepts JSON text, as --var gives it', () => {
+    const { upstreams } = parseConfig({
+      UPSTREAMS: '{"docker.io":{"url":"http://127.0.0.1:5001","tagTTL":"1m"}}',
+      DEFAULT_UPSTREAM: '"docker.io"',
+    })
+    expect(upstreams.get('docker.io')).toMatchObject({
+      url: 'http://127.0.0.1:5001',
+      isLocal: true,
+    })
+  })
+
+  it('is empty when nothing is configured', () => {
+    const { upstreams, table, anonymous, warnings } = parseConfig({})
+    expect([upstreams.size, table.upstreams.size, table.hosted.length]).toEqual([0, 0, 0])
+    expect([table.defaultUpstream, anonymous, warnings]).toEqual([undefined, 'public', []])
+  })
+
+  it.each([
+    {
+      name: 'a local url keeps the names of the profile and asks how to authenticate',
+      host: 'docker.io',
+      settings: { url: 'http://127.0.0.1:5001/' },
+      want: {
+        host: 'docker.io',
+        url: 'http://127.0.0.1:5001',
+        realms: ['http://127.0.0.1:5001'],
+        authentication: 'ask',
+        isLocal: true,
+      },
+    },
+    {
+      name: 'a relay under another host does not inherit the realms of the profile',
+      host: 'docker.io',
+      settings: { url: 'https://relay.example.com/hub/', private: false },
+      want: {
+        url: 'https://relay.example.com/hub',
+        realms: ['https://relay.example.com'],
+        authentication: 'ask',
+      },
+    },
+    {
+      name: 'the url of the profile, spelled out, keeps its realms',
+      host: 'docker.io',
+      settings: { url: 'https://registry-1.docker.io' },
+      want: {
+        realms: ['https://registry-1.docker.io', 'https://auth.docker.io'],
+        authentication: 'ask',
+      },
+    },
+    {
+      name: 'a registry without a profile is its own url',
+      host: 'registry.example.com:5000',
+      settings: { private: true },
+      want: {
+        host: 'registry.example.com:5000',
+        url: 'https://registry.example.com:5000',
+        realms: ['https://registry.example.com:5000'],
+        authentication: 'ask',
+        isLocal: false,
+      },
+    },
+    {
+      name: 'a token service on another host is named by realms',
+      host: 'registry.example.com',
+      settings: { private: true, realms: ['https://auth.example.com/'] },
+      want: { realms: ['https://registry.example.com', 'https://auth.example.com'] },
+    },
+    {
+      name: 'a local upstream has a name and a url',
+      host: 'local',
+      settings: { url: 'http://[::1]:5000' },
+      want: { host: 'local', url: 'http://[::1]:5000', isLocal: true },
+    },
+    {
+      name: 'a host on this machine needs no url',
+      host: 'localhost:5000',
+      settings: {},
+      want: { url: 'https://localhost:5000', isLocal: true },
+    },
+    {
+      name: 'maxStale is a duration',
+      host: 'quay.io',
+      settings: { maxStale: '12h' },
+      want: { maxStale: 12 * 60 * MINUTE },
+    },
+  ])('$name', ({ host, settings, want }) => {
+    expect(only(host, settings)).toMatchObject(want)
+  })
+})
+
+describe('tagTTL', () => {
+  const rules = {
+    'library/*:latest': '30s',
+    'library/*:*-rc*': 0,
+    'nginx:1.*': '7d',
+    'acme/**': 90,
+  }
+
+  it.each([
+    { ttl: undefined, name: 'library/nginx', tag: 'latest', want: 5 * MINUTE },
+    { ttl: '2h', name: 'library/nginx', tag: 'latest', want: 120 * MINUTE },
+    { ttl: 45, name: 'library/nginx', tag: 'latest', want: 45_000 },
+    { ttl: '0s', name: 'library/nginx', tag: 'latest', want: 0 },
+    { ttl: rules, name: 'library/nginx', tag: 'latest', want: 30_000 },
+    { ttl: rules, name: 'library/nginx', tag: '2-rc1', want: 0 },
+    { ttl: rules, name: 'library/nginx', tag: '1.27', want: 7 * 24 * 60 * MINUTE },
+    { ttl: rules, name: 'library/redis', tag: '1.27', want: 5 * MINUTE },
+    { ttl: rules, name: 'acme/team/app', tag: 'x', want: 90_000 },
+    { ttl: rules, name: 'other/app', tag: 'latest', want: 5 * MINUTE },
+  ])('$ttl says $want for $name:$tag', (row) => {
+    const upstream = only('docker.io', row.ttl === undefined ? {} : { tagTTL: row.ttl })
+    expect(upstream.tagTTL(repository(row.name), tag(row.tag))).toBe(row.want)
+  })
+})
+
+describe('allow and deny', () => {
+  it.each([
+    { settings: {}, name: 'acme/app', want: true },
+    { settings: { allow: ['acme/**'] }, name: 'acme/a/b', want: true },
+    { settings: { allow: ['acme/**'] }, name: 'other/app', want: false },
+    { settings: { allow: [] }, name: 'acme/app', want: false },
+    { settings: { deny: ['acme/secret'] }, name: 'acme/secret', want: false },
+    { settings: { deny: ['acme/secret'] }, name: 'acme/app', want: true },
+    { settings: { allow: ['**'], deny: ['acme/*'] }, name: 'acme/app', want: false },
+    { settings: { deny: ['nginx'] }, name: 'library/nginx', want: false },
+    { settings: { allow: ['*'] }, name: 'library/nginx', want: true },
+    { settings: { allow: ['*'] }, name: 'acme/nginx', want: false },
+  ])('$settings: $name is $want', ({ settings, name, want }) => {
+    expect(only('docker.io', settings).isAllowed(repository(name))).toBe(want)
+  })
+})
+
+describe('private', () => {
+  it.each([
+    { host: 'ghcr.io', settings: {}, name: 'acme/app', want: false },
+    { host: 'ghcr.io', settings: { private: true }, name: 'acme/app', want: true },
+    { host: 'ghcr.io', settings: { private: false }, name: 'acme/app', want: false },
+    { host: 'ghcr.io', settings: { private: ['acme/**'] }, name: 'acme/app', want: true },
+    { host: 'ghcr.io', settings: { private: ['acme/**'] }, name: 'other/app', want: false },
+    { host: 'local', settings: { url: 'http://localhost:5000' }, name: 'acme/app', want: false },
+  ])('$host $settings: $name is $want', ({ host, settings, name, want }) => {
+    expect(only(host, settings).isPrivate(repository(name))).toBe(want)
+  })
+})
+
+describe('credentials', () => {
+  const config = (password: string, key = 'ghcr.io'): Config =>
+    parseConfig({
+      UPSTREAMS: { 'ghcr.io': { private: true } },
+      UPSTREAM_CREDENTIALS: JSON.stringify({ [key]: [{ username: 'anna', password }] }),
+    })
+
+  it('belong to their upstream, whatever the case of the key', () => {
+    expect(upstreamOf(config('secret', 'GHCR.io'), 'ghcr.io').credentials).toEqual([
+      { id: expect.stringMatching(/^0-[0-9a-f]{8}$/), username: 'anna', password: 'secret' },
+    ])
+  })
+
+  it('have another id after a rotation, and the same one after a restart', () => {
+    const idOf = (password: string): string | undefined =>
+      upstreamOf(config(password), 'ghcr.io').credentials[0]?.id
+    expect(idOf('secret')).toBe(idOf('secret'))
+    expect(idOf('secret')).not.toBe(idOf('secret2'))
+  })
+
+  it('of Docker Hub may be under any of its names', () => {
+    const { upstreams } = parseConfig({
+      UPSTREAMS: { 'docker.io': { private: ['acme/*'] } },
+      UPSTREAM_CREDENTIALS: { 'index.docker.io': [{ username: 'a', password: 'b' }] },
+    })
+    expect(upstreams.get('docker.io')?.credentials).toHaveLength(1)
+  })
+
+  it('of a local upstream need no declaration of what is private', () => {
+    const upstream = only(
+      'local',
+      { url: 'http://127.0.0.1:5000' },
+      { UPSTREAM_CREDENTIALS: { local: [{ username: 'a', password: 'b' }] } },
+    )
+    expect(upstream.isPrivate(repository('a'))).toBe(false)
+  })
+
+  it.each([undefined, '', '{}', {}])('may be %j', (value) => {
+    expect(parseConfig({ UPSTREAM_CREDENTIALS: value }).upstreams.size).toBe(0)
+  })
+})
+
+describe('the other settings', () => {
+  const upstreams = { 'docker.io': {}, 'ghcr.io': {} }
+
+  it.each([
+    { vars: {}, want: 'docker.io' },
+    { vars: { DEFAULT_UPSTREAM: '' }, want: undefined },
+    { vars: { DEFAULT_UPSTREAM: 'ghcr.io' }, want: 'ghcr.io' },
+    { vars: { DEFAULT_UPSTREAM: 'Index.Docker.io' }, want: 'docker.io' },
+    { vars: { UPSTREAMS: { 'ghcr.io': {} } }, want: undefined },
+  ])('$vars: the default upstream is $want', ({ vars, want }) => {
+    expect(parseConfig({ UPSTREAMS: upstreams, ...vars }).table.defaultUpstream).toBe(want)
+  })
+
+  it('takes hosted patterns with and without settings', () => {
+    const { table } = parseConfig({
+      UPSTREAMS: upstreams,
+      HOSTED: ['hosted/**', { pattern: 'sparse/*', sparse: true }, '**'],
+    })
+    expect(table.hosted.map(({ text }) => text)).toEqual(['hosted/**', 'sparse/*', '**'])
+  })
+
+  it('takes the grants of anonymous callers', () => {
+    const { anonymous, warnings } = parseConfig({
+      ANONYMOUS: '[{"repositories":["docker.io/**"],"actions":["pull"]}]',
+    })
+    expect(anonymous).toEqual([
+      { repositories: [expect.objectContaining({ text: 'docker.io/**' })], actions: ['pull'] },
+    ])
+    expect(warnings).toEqual([])
+  })
+
+  it('closes the registry to anonymous callers with an empty list', () => {
+    expect(parseConfig({ ANONYMOUS: [] }).anonymous).toEqual([])
+  })
+
+  it('warns of anonymous writes', () => {
+    const ANONYMOUS = [{ repositories: ['hosted/**'], actions: ['pull', 'push', 'delete'] }]
+    expect(parseConfig({ ANONYMOUS }).warnings).toEqual([
+      'ANONYMOUS lets anyone push and delete hosted/**',
+    ])
+  })
+
+  it.each([
+    { pattern: '**', settings: { private: true }, want: 1 },
+    { pattern: 'ghcr.io/**', settings: { private: ['acme/*'] }, want: 1 },
+    { pattern: '*/acme/app', settings: { private: true }, want: 1 },
+    { pattern: 'docker.io/**', settings: { private: true }, want: 0 },
+    { pattern: '**', settings: { private: false }, want: 0 },
+    { pattern: '**', settings: {}, want: 0 },
+  ])('gives $want warnings for a grant on $pattern beside $settings', (row) => {
+    const { warnings } = parseConfig({
+      UPSTREAMS: { 'ghcr.io': row.settings, 'docker.io': {} },
+      ANONYMOUS: [{ repositories: [row.pattern], actions: ['pull'] }],
+    })
+    expect(warnings).toHaveLength(row.want)
+  })
+
+  it.each([
+    { REDIRECT: 'auto' },
+    { REDIRECT: 'never' },
+    { ACCOUNTS: '[]', OIDC_ISSUERS: [], S3_ENDPOINT: '', S3_ACCESS_KEY_ID: '' },
+    { UPSTREAMS: { 'docker.io': { alternates: [] } } },
+  ])('accepts %j', (vars) => {
+    expect(parseConfig(vars).warnings).toEqual([])
+  })
+})
+
+/** Settings of one upstream, and pieces of the message that refuses them. */
+const WRONG_UPSTREAMS: readonly { host?: string; settings: unknown; want: readonly string[] }[] = [
+  { settings: true, want: ['UPSTREAMS["ghcr.io"]: ', 'expected an object', 'found true'] },
+  { settings: { URL: 'x' }, want: ['UPSTREAMS["ghcr.io"].URL: ', 'url, tagTTL', 'unknown key'] },
+  { settings: { url: '' }, want: ['.url: expected a URL', 'found ""'] },
+  { settings: { url: 5 }, want: ['.url: expected a URL', 'found 5'] },
+  { settings: { url: 'ghcr.io' }, want: ['.url: expected a URL', 'found "ghcr.io"'] },
+  { settings: { url: 'http://ghcr.io' }, want: ['expected https', 'found "http://ghcr.io"'] },
+  { settings: { url: 'ftp://127.0.0.1' }, want: ['expected https'] },
+  { settings: { url: 'https://ghcr.io/?a=b' }, want: ['without user, query and fragment'] },
+  { settings: { url: 'https://ghcr.io/#a' }, want: ['without user, query and fragment'] },
+  { settings: { url: 'https://10.1.2.3' }, want: ['expected a public host'] },
+  { settings: { url: 'https://0xA9FEA9FE/' }, want: ['expected a public host'] },
+  { settings: { url: 'https://2852039166/' }, want: ['expected a public host'] },
+  { settings: { url: 'https://[::ffff:127.0.0.1]' }, want: ['expected a public host'] },
+  { settings: { url: 'https://metadata.google.internal' }, want: ['expected a public host'] },
+  { settings: { url: 'http://192.168.0.2:5000' }, want: ['expected https'] },
+  { settings: { tagTTL: '5 min' }, want: ['.tagTTL: expected a duration', 'found "5 min"'] },
+  { settings: { tagTTL: -1 }, want: ['.tagTTL: expected a duration', 'found -1'] },
+  { settings: { tagTTL: [] }, want: ['.tagTTL: expected a duration, or an object'] },
+  { settings: { tagTTL: { 'a/b': 'x' } }, want: ['.tagTTL["a/b"]: expected a duration'] },
+  { settings: { tagTTL: { 'a:b:c': 1 } }, want: ['.tagTTL["a:b:c"]', '<tag pattern>'] },
+  { settings: { tagTTL: { 'A/b': 1 } }, want: ['expected a repository pattern', 'found "A/b"'] },
+  { settings: { tagTTL: { 'ghcr.io/a': 1 } }, want: ['without the host'] },
+  { settings: { maxStale: true }, want: ['.maxStale: expected a duration', 'found true'] },
+  { settings: { allow: 'acme/**' }, want: ['.allow: expected a list', 'found "acme/**"'] },
+  { settings: { allow: ['Acme'] }, want: ['.allow[0]: expected a repository pattern'] },
+  { settings: { deny: ['ok', 7] }, want: ['.deny[1]: expected a repository pattern', 'found 7'] },
+  { settings: { deny: ['ghcr.io/acme/*'] }, want: ['.deny[0]: ', 'without the host'] },
+  { settings: { private: 'yes' }, want: ['.private: expected true, false or a list'] },
+  { settings: { private: null }, want: ['.private: expected true, false or a list'] },
+  { settings: { realms: ['http://auth.example.com'] }, want: ['.realms[0]: expected https'] },
+  { settings: { realms: ['https://a.example.com/x'] }, want: ['.realms[0]: expected an origin'] },
+  { settings: { realms: ['https://10.0.0.1'] }, want: ['.realms[0]: expected a public host'] },
+  { settings: { alternates: ['mirror.gcr.io'] }, want: ['.alternates: ', 'not support it yet'] },
+  { host: 'a/b', settings: {}, want: ['UPSTREAMS["a/b"]: expected a registry host'] },
+  { host: 'v2', settings: {}, want: ['UPSTREAMS["v2"]: expected a registry host'] },
+  { host: 'https://ghcr.io', settings: {}, want: ['expected a registry host'] },
+  { host: '', settings: {}, want: ['expected a registry host'] },
+  { host: '10.0.0.1:5000', settings: {}, want: ['["10.0.0.1:5000"].url: expected a public host'] },
+  { host: 'local', settings: {}, want: ['UPSTREAMS.local.url: expected a public host'] },
+  {
+    host: 'registry.example.com',
+    settings: {},
+    want: [
+      '["registry.example.com"].private: ',
+      'nothing is known of this registry',
+      'found nothing',
+    ],
+  },
+  {
+    host: 'docker.io',
+    settings: { url: 'https://relay.example.com' },
+    want: ['["docker.io"].private: ', 'nothing is known of this registry'],
+  },
+]
+
+/** Whole configurations. */
+const WRONG: readonly { vars: Record<string, unknown>; want: readonly string[] }[] = [
+  { vars: { UPSTREAM: {} }, want: ['UPSTREAM: expected one of UPSTREAMS, ', 'unknown key'] },
+  { vars: { UPSTREAMS: [] }, want: ['UPSTREAMS: expected an object', 'found a list'] },
+  { vars: { UPSTREAMS: '{"docker.io":' }, want: ['UPSTREAMS: expected valid JSON'] },
+  { vars: { UPSTREAMS: 'docker.io' }, want: ['UPSTREAMS: expected an object', '"docker.io"'] },
+  {
+    vars: { UPSTREAMS: { 'docker.io': {}, 'index.docker.io': {} } },
+    want: ['UPSTREAMS["index.docker.io"]: expected each registry once', '"docker.io"'],
+  },
+  { vars: { DEFAULT_UPSTREAM: 'docker.io' }, want: ['DEFAULT_UPSTREAM: expected a host of'] },
+  {
+    vars: { UPSTREAMS: { 'ghcr.io': {} }, DEFAULT_UPSTREAM: 'quay.io' },
+    want: ['DEFAULT_UPSTREAM: ', '(ghcr.io)', 'found "quay.io"'],
+  },
+  { vars: { DEFAULT_UPSTREAM: false }, want: ['DEFAULT_UPSTREAM: ', 'found false'] },
+  { vars: { HOSTED: 'hosted/**' }, want: ['HOSTED: expected a list', '"hosted/**"'] },
+  { vars: { HOSTED: ['a//b'] }, want: ['HOSTED[0]: expected a repository pattern'] },
+  { vars: { HOSTED: [{ sparse: true }] }, want: ['HOSTED[0].pattern: ', 'found nothing'] },
+  { vars: { HOSTED: [{ pattern: 'a', sparse: 1 }] }, want: ['HOSTED[0].sparse: expected true'] },
+  { vars: { HOSTED: [{ pattern: 'a', x: 1 }] }, want: ['HOSTED[0].x: ', 'unknown key'] },
+  {
+    vars: { UPSTREAMS: { 'docker.io': {} }, HOSTED: ['index.docker.io/**'] },
+    want: ['HOSTED[0]: expected a pattern outside the upstreams'],
+  },
+  { vars: { ANONYMOUS: 'public' }, want: ['ANONYMOUS: expected a list'] },
+  { vars: { ANONYMOUS: [{}] }, want: ['ANONYMOUS[0].repositories: expected a list', 'nothing'] },
+  {
+    vars: { ANONYMOUS: [{ repositories: ['**'], actions: ['read'] }] },
+    want: ['ANONYMOUS[0].actions[0]: expected a list of pull, push, delete', 'found "read"'],
+  },
+  {
+    vars: { ANONYMOUS: [{ repositories: ['**'], action: [] }] },
+    want: ['ANONYMOUS[0].action: ', 'repositories, actions'],
+  },
+  { vars: { REDIRECT: 'always' }, want: ['REDIRECT: expected "auto" or "never"', '"always"'] },
+  { vars: { REDIRECT: { a: 1 } }, want: ['REDIRECT: ', 'not support it yet'] },
+  { vars: { S3_ENDPOINT: 'https://x' }, want: ['S3_ENDPOINT: ', 'not support it yet'] },
+  { vars: { ACCOUNTS: '[{"name":"a"}]' }, want: ['ACCOUNTS: ', 'not support it yet'] },
+  { vars: { OIDC_ISSUERS: [{}] }, want: ['OIDC_ISSUERS: ', 'not support it yet'] },
+  {
+    vars: { UPSTREAM_CREDENTIALS: CREDENTIALS },
+    want: ['UPSTREAM_CREDENTIALS["ghcr.io"]: expected credentials for a host of UPSTREAMS'],
+  },
+  {
+    vars: { UPSTREAMS: { 'ghcr.io': {} }, UPSTREAM_CREDENTIALS: CREDENTIALS },
+    want: ['UPSTREAMS["ghcr.io"].private: ', 'credentials may read private', 'found nothing'],
+  },
+  {
+    vars: { UPSTREAM_CREDENTIALS: { 'docker.io': [], 'index.docker.io': [] } },
+    want: ['UPSTREAM_CREDENTIALS["index.docker.io"]: expected one list'],
+  },
+]
+
+/** Secrets in the wrong shape. */
+const WRONG_SECRETS = [
+  { UPSTREAM_CREDENTIALS: '{"ghcr.io":[{"username":"anna","password":"hunter2"' },
+  { UPSTREAM_CREDENTIALS: 'anna:hunter2' },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': 'anna:hunter2' } },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': ['hunter2'] } },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna:hunter2', password: 'x' }] } },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna' }] } },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna', password: '' }] } },
+  { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna', token: 'hunter2' }] } },
+  { S3_SECRET_ACCESS_KEY: 'hunter2' },
+  { UPSTREAMS: { 'ghcr.io': { url: 'https://anna:hunter2@ghcr.io' } } },
+  { UPSTREAMS: { 'ghcr.io': { url: 'https://anna:hunt/er2@ghcr.io' } } },
+  { UPSTREAMS: { 'ghcr.io': { password: 'hunter2' } } },
+]
+
+describe('a wrong configuration', () => {
+  it.each(WRONG_UPSTREAMS)('$host $settings stops with $want', (row) => {
+    const { host = 'ghcr.io', settings, want } = row
+    const message = messageOf(() => parseConfig({ UPSTREAMS: { [host]: settings } }))
+    for (const piece of want) expect(message).toContain(piece)
+    expect(message).not.toContain('\n')
+  })
+
+  it.each(WRONG)('$vars stops with $want', ({ vars, want }) => {
+    const message = messageOf(() => parseConfig(vars))
+    for (const piece of want) expect(message).toContain(piece)
+    expect(message).not.toContain('\n')
+  })
+
+  it.each(WRONG_SECRETS)('%j keeps the secret to itself', (vars) => {
+    const message = messageOf(() => parseConfig(vars))
+    expect(message).toMatch(/^[A-Z0-9_]+.*: expected .+, found .+/)
+    expect(message).not.toMatch(/hunt|er2|anna/)
+  })
+})
+
+describe('settingsOf', () => {
+  const bindings = { BLOBS: {}, HINTS: {}, MIRROR_LEDGER: {}, BLOB_FILL: {}, UPSTREAM_GATE: {} }
+
+  it('leaves out the bindings and what test runners add', () => {
+    const env = { ...bindings, UPSTREAMS: '{}', __RUNNER: 1 }
+    expect(settingsOf(env)).toEqual({ UPSTREAMS: '{}' })
+  })
+
+  it.each(Object.keys(bindings))('misses %s', (name) => {
+    const message = messageOf(() => settingsOf({ ...bindings, [name]: undefined }))
+    expect(message).toBe(`${name}: expected the binding that wrangler.toml declares, found nothing`)
+  })
+})
