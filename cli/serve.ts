@@ -4,6 +4,7 @@
 
 import { resolve } from 'node:path'
 
+import type { Json } from 'miniflare'
 import { Log, LogLevel, Miniflare, MiniflareCoreError, convertV4MiniflareOptions } from 'miniflare'
 
 import type { Config } from '../src/config.ts'
@@ -54,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<Registry> {
 async function start(
   { host, port, persistTo, log }: ServeOptions,
   worker: WorkerDescription,
-  settings: Readonly<Record<string, unknown>>,
+  settings: Readonly<Record<string, Json>>,
 ): Promise<Miniflare> {
   const contents = await bundleWorker(worker.main)
   const miniflare = new Miniflare(

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 
 import { build } from 'esbuild'
-import type { V4WorkerOptionsShape } from 'miniflare'
+import type { Json, V4WorkerOptionsShape } from 'miniflare'
 import {
   unstable_getMiniflareWorkerOptions as getMiniflareWorkerOptions,
   unstable_readConfig as readConfig,
@@ -17,7 +17,7 @@ export interface WorkerDescription {
   readonly main: string
   readonly options: V4WorkerOptionsShape
   /** `[vars]`, and `.dev.vars` where that was asked for. */
-  readonly settings: Readonly<Record<string, unknown>>
+  readonly settings: Readonly<Record<string, Json>>
 }
 
 /** Reads wrangler.toml, and with `secrets` also `.dev.vars` beside it. */
@@ -30,7 +30,9 @@ export function describeWorker(how: { readonly secrets: boolean }): WorkerDescri
     name: config.name ?? 'entrepot',
     main: main ?? join(ROOT, 'src', 'worker.ts'),
     options: workerOptions,
-    settings: { ...(how.secrets ? workerOptions['bindings'] : config.vars) },
+    settings: {
+      ...((how.secrets ? workerOptions['bindings'] : config.vars) as Record<string, Json>),
+    },
   }
 }
 

@@ -100,11 +100,18 @@ export class UpstreamGate extends DurableObject<Env> {
   }
 
   #open({ host, credential }: GateName): Gate {
-    this.#opened ??= servicesOf(this.ctx, this.env).gate(host, credential, durableStorage(this.ctx.storage))
+    this.#opened ??= servicesOf(this.ctx, this.env).gate(
+      host,
+      credential,
+      durableStorage(this.ctx.storage),
+    )
     return this.#opened
   }
 }
 
 function servicesOf(ctx: DurableObjectState, env: Env): Services {
-  return new Services(env, platformSeams((work) => ctx.waitUntil(work), printLog))
+  return new Services(
+    env,
+    platformSeams((work) => ctx.waitUntil(work), printLog),
+  )
 }

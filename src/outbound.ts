@@ -75,7 +75,10 @@ export class Outbound {
       await response.body?.cancel()
       url = allowedURL(new URL(location, url).href, request.isLocal)
     }
-    throw new OutboundError('forbidden', `${hostOf(request.url)} redirects more than ${MAX_HOPS} times`)
+    throw new OutboundError(
+      'forbidden',
+      `${hostOf(request.url)} redirects more than ${MAX_HOPS} times`,
+    )
   }
 
   async #hop(
@@ -122,7 +125,11 @@ export function viaOf(upstreams: string): string {
  * @param within milliseconds until the last byte must be here.
  * @throws {OutboundError}
  */
-export async function readWhole(response: Response, limit: number, within: number): Promise<Uint8Array> {
+export async function readWhole(
+  response: Response,
+  limit: number,
+  within: number,
+): Promise<Uint8Array> {
   const { body } = response
   if (body === null) return new Uint8Array()
   const reader = body.getReader()
@@ -148,7 +155,10 @@ export async function readWhole(response: Response, limit: number, within: numbe
 }
 
 /** A deadline to race a read against: `expired` rejects with a time-out unless `clear` is called before. */
-export function timeoutAfter(within: number): { readonly expired: Promise<never>; readonly clear: () => void } {
+export function timeoutAfter(within: number): {
+  readonly expired: Promise<never>
+  readonly clear: () => void
+} {
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(
     () => reject(new OutboundError('timeout', 'the body stalled')),
@@ -159,7 +169,8 @@ export function timeoutAfter(within: number): { readonly expired: Promise<never>
 }
 
 function allowedURL(text: string, isLocal: boolean): URL {
-  if (!URL.canParse(text)) throw new OutboundError('forbidden', 'a redirect leads to an invalid URL')
+  if (!URL.canParse(text))
+    throw new OutboundError('forbidden', 'a redirect leads to an invalid URL')
   const url = new URL(text)
   const isLoopback = isLoopbackHost(url.hostname)
   if (isLoopback ? !isLocal : isPrivateHost(url.hostname)) {

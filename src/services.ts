@@ -57,7 +57,10 @@ function readIsolate(env: Env): IsolateState | ConfigError {
   try {
     const settings = settingsOf(env)
     const config = parseConfig(settings)
-    const memory = { manifests: new Memory<never>(MANIFEST_MEMORY), touched: new Memory<true>(TOUCH_MEMORY) }
+    const memory = {
+      manifests: new Memory<never>(MANIFEST_MEMORY),
+      touched: new Memory<true>(TOUCH_MEMORY),
+    }
     return { config, memory, via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')) }
   } catch (error) {
     if (error instanceof ConfigError) return error
@@ -74,7 +77,9 @@ export const printLog: Log = (event, fields) => {
 /** Seams of the real platform. `fetch` is looked up at each call, which lets a test replace it. */
 export function platformSeams(waitUntil: (work: Promise<unknown>) => void, log: Log): Seams {
   const defer: Defer = (work) =>
-    waitUntil(work.catch((error: unknown) => log('deferred-work-failed', { reason: String(error) })))
+    waitUntil(
+      work.catch((error: unknown) => log('deferred-work-failed', { reason: String(error) })),
+    )
   return { fetch: (url, init) => globalThis.fetch(url, init), now: () => Date.now(), defer, log }
 }
 
@@ -106,7 +111,10 @@ export class Services {
   }
 
   /** The state behind a `MirrorLedger`. */
-  ledger(name: MirroredName, storage: DurableObjectStorage): { ledger: Ledger; listings: Listings } {
+  ledger(
+    name: MirroredName,
+    storage: DurableObjectStorage,
+  ): { ledger: Ledger; listings: Listings } {
     const records = new Records(storage.sql)
     const client = this.#client(this.#upstream(name.host))
     const ledger = new Ledger({
@@ -118,7 +126,10 @@ export class Services {
       hints: new Hints(this.#env.HINTS, this.seams.log),
       ...this.seams,
     })
-    return { ledger, listings: new Listings({ name, client, records, ledger, now: this.seams.now }) }
+    return {
+      ledger,
+      listings: new Listings({ name, client, records, ledger, now: this.seams.now }),
+    }
   }
 
   /** The state behind a `BlobFill`. */
@@ -137,7 +148,13 @@ export class Services {
   gate(host: string, credentialID: string | undefined, storage: GateStorage): Gate {
     const upstream = this.#upstream(host)
     const credential = upstream.credentials.find(({ id }) => id === credentialID)
-    return new Gate({ upstream, credential, storage, outbound: this.#outbound, now: this.seams.now })
+    return new Gate({
+      upstream,
+      credential,
+      storage,
+      outbound: this.#outbound,
+      now: this.seams.now,
+    })
   }
 
   #mirrored(upstream: Upstream, name: MirroredName): MirroredRepository {
@@ -181,7 +198,8 @@ export class Services {
     const id = credential?.id
     const stub = this.#env.UPSTREAM_GATE.getByName(`${host} ${id ?? 'anonymous'}`)
     const distant: GateStub = {
-      authorize: (repository, refusal) => stub.authorize({ host, credential: id }, repository, refusal),
+      authorize: (repository, refusal) =>
+        stub.authorize({ host, credential: id }, repository, refusal),
       limit: (retryAfter) => stub.limit({ host, credential: id }, retryAfter),
     }
     return new DistantGate(distant, this.gate(host, id, passingStorage()))

@@ -11,7 +11,6 @@ import { parseAst } from 'vitest/node'
 const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
   oci: [],
   seams: ['oci'],
-  log: ['seams'],
   outbound: ['seams'],
   storage: ['outbound'],
   auth: ['outbound'],
@@ -20,7 +19,7 @@ const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
   hosted: ['storage'],
   registry: ['mirror', 'hosted'],
   config: ['auth', 'upstream'],
-  services: ['registry', 'auth', 'config', 'log'],
+  services: ['registry', 'auth', 'config'],
   http: ['services'],
   objects: ['services'],
   worker: ['http', 'objects'],

@@ -52,7 +52,8 @@ export function createApp(log: Log): Hono<AppEnv> {
 
 async function dispatch(exchange: Exchange, path: string): Promise<Response> {
   const written = parseEndpoint(path)
-  if (written === undefined) throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
+  if (written === undefined)
+    throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
   const { endpoint } = written
   exchange.endpoint = endpoint.kind
   refuseLoop(exchange)
@@ -121,17 +122,30 @@ function unsupported(endpoint: Endpoint): RegistryError {
 
 function renderError(error: Error, c: Context<AppEnv>, log: Log): Response {
   const exchange: Exchange | undefined = c.var.exchange
-  const shown = error instanceof RegistryError ? error : new RegistryError('UNKNOWN', { cause: error })
+  const shown =
+    error instanceof RegistryError ? error : new RegistryError('UNKNOWN', { cause: error })
   if (shown.status >= 500) {
-    const reason = String(shown.cause ?? shown.message)
-    log('request-failed', { id: exchange?.id, reason, stack: error instanceof RegistryError ? undefined : error.stack })
+    const reason = reasonOf(shown.cause) ?? shown.message
+    log('request-failed', {
+      id: exchange?.id,
+      reason,
+      stack: error instanceof RegistryError ? undefined : error.stack,
+    })
   }
   const headers = { ...shown.headers, [HEADER.contentType]: 'application/json' }
   const answer = { status: shown.status, headers, body: errorBody(shown) }
   return exchange === undefined ? new Response(answer.body, answer) : respond(exchange, answer)
 }
 
-function logRequest(log: Log, exchange: Exchange, end: { readonly response: Response; readonly ms: number }): void {
+function reasonOf(cause: unknown): string | undefined {
+  return cause instanceof Error ? cause.message : typeof cause === 'string' ? cause : undefined
+}
+
+function logRequest(
+  log: Log,
+  exchange: Exchange,
+  end: { readonly response: Response; readonly ms: number },
+): void {
   const { id, method, endpoint, address, outcome } = exchange
   const length = end.response.headers.get(HEADER.contentLength)
   log('request', {

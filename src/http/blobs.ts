@@ -5,6 +5,7 @@ import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { formatContentRange, parseRange, unsatisfiedRange } from '../oci/range.ts'
 import type { ByteRange } from '../oci/range.ts'
+import type { ServedBlob } from '../mirror/blobs.ts'
 import type { MirroredRepository } from '../mirror/repository.ts'
 import { registryErrorOf } from '../registry/failure.ts'
 import { isNotModified, respond } from './exchange.ts'
@@ -22,7 +23,10 @@ export async function getBlob(
   const isHead = exchange.method === 'HEAD'
   const range = isHead ? undefined : requestedRange(exchange, etag)
   const isWhole = isHead || range === 'unsatisfiable' || isNotModified(exchange, etag)
-  const answer = await repository.blobs.get(digest, isWhole ? { wants: 'size' } : { wants: 'bytes', range })
+  const answer = await repository.blobs.get(
+    digest,
+    isWhole ? { wants: 'size' } : { wants: 'bytes', range },
+  )
   if (!answer.ok && 'unsatisfiable' in answer) throw unsatisfied(answer.unsatisfiable)
   if (!answer.ok) {
     exchange.outcome = 'miss'
@@ -30,22 +34,30 @@ export async function getBlob(
   }
   exchange.outcome = answer.outcome
   if (range === 'unsatisfiable') throw unsatisfied(answer.size)
+  return render(exchange, answer, { digest, etag })
+}
+
+function render(
+  exchange: Exchange,
+  answer: ServedBlob,
+  entity: { readonly digest: Digest; readonly etag: string },
+): Response {
   const headers: Record<string, string> = {
-    [HEADER.dockerContentDigest]: digest,
-    [HEADER.etag]: etag,
+    [HEADER.dockerContentDigest]: entity.digest,
+    [HEADER.etag]: entity.etag,
     [HEADER.cacheControl]: IMMUTABLE,
     [HEADER.acceptRanges]: 'bytes',
   }
-  if (isNotModified(exchange, etag)) return respond(exchange, { status: 304, headers })
+  if (isNotModified(exchange, entity.etag)) return respond(exchange, { status: 304, headers })
   headers[HEADER.contentType] = 'application/octet-stream'
-  const { body, size, range: sent } = answer
-  if (sent !== undefined && size !== undefined) {
-    headers[HEADER.contentRange] = formatContentRange(sent.offset, sent.length, size)
-    headers[HEADER.contentLength] = String(sent.length)
-    return respond(exchange, { status: 206, headers, body })
+  const { body, size, range } = answer
+  if (range === undefined || size === undefined) {
+    if (size !== undefined) headers[HEADER.contentLength] = String(size)
+    return respond(exchange, { status: 200, headers, body })
   }
-  if (size !== undefined) headers[HEADER.contentLength] = String(size)
-  return respond(exchange, { status: 200, headers, body })
+  headers[HEADER.contentRange] = formatContentRange(range.offset, range.length, size)
+  headers[HEADER.contentLength] = String(range.length)
+  return respond(exchange, { status: 206, headers, body })
 }
 
 /** A range counts only while the entity is the one that `If-Range` names (RFC 9110 §13.1.5). */

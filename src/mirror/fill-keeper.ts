@@ -78,7 +78,8 @@ export class FillKeeper {
     const until = this.#given.now() + NEWS_WITHIN
     for (;;) {
       const progress = fill.progress(from)
-      const isNews = progress.state !== 'filling' || progress.segments.length > 0 || progress.isComplete
+      const isNews =
+        progress.state !== 'filling' || progress.segments.length > 0 || progress.isComplete
       if (isNews || fill.isOver || this.#given.now() >= until) return progress
       if ((await within(fill.changed(), NEWS_WITHIN)) === 'late') return fill.progress(from)
     }

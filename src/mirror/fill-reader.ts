@@ -93,12 +93,17 @@ export class FillReader {
   }
 
   /** Sends what the client wants of a segment; false when the segment cannot be read to its end. */
-  async #segment(n: number, at: { readonly start: number; readonly length: number }): Promise<boolean> {
+  async #segment(
+    n: number,
+    at: { readonly start: number; readonly length: number },
+  ): Promise<boolean> {
     const offset = this.#position - at.start
     if (offset >= at.length) return true
     const end = Math.min(at.length, (this.#end ?? Infinity) - at.start)
     const range = { offset, length: end - offset }
-    const object = await this.#given.bucket.get(segmentKey(this.#id, n), { range }).catch(() => null)
+    const object = await this.#given.bucket
+      .get(segmentKey(this.#id, n), { range })
+      .catch(() => null)
     if (object === null) return false
     await this.#copy(object.body)
     return this.#position === at.start + end
@@ -145,7 +150,8 @@ export class FillReader {
       throw new Error('the fill is gone and nothing is stored')
     }
     await this.#copy(stored.body)
-    if (this.#position !== stored.offset + stored.length) throw new Error('the stored blob was cut short')
+    if (this.#position !== stored.offset + stored.length)
+      throw new Error('the stored blob was cut short')
   }
 
   #isDone(): boolean {

@@ -95,7 +95,13 @@ export class Fill {
     // A failed put loses the copy, not the segments: clients that read them finish.
     if (this.#end !== undefined && !this.#isComplete) return { state: 'failed', failure: this.#end }
     const segments = this.#segments.slice(from)
-    return { state: 'filling', id: this.id, size: this.#size, segments, isComplete: this.#isComplete }
+    return {
+      state: 'filling',
+      id: this.id,
+      size: this.#size,
+      segments,
+      isComplete: this.#isComplete,
+    }
   }
 
   /** Resolves at the next change: a segment, or the end. */
@@ -223,12 +229,18 @@ export class Fill {
   #checkSize(length: number, when: 'so far' | 'at the end' = 'at the end'): void {
     const size = this.#size
     if (size === undefined || length === size || (when === 'so far' && length < size)) return
-    throw new UpstreamError({ kind: 'invalid', reason: 'the blob does not have the size that was stated' })
+    throw new UpstreamError({
+      kind: 'invalid',
+      reason: 'the blob does not have the size that was stated',
+    })
   }
 
   #checkDigest(computed: Digest): void {
     if (computed === this.#given.digest) return
-    throw new UpstreamError({ kind: 'invalid', reason: 'the blob does not have the digest that was asked for' })
+    throw new UpstreamError({
+      kind: 'invalid',
+      reason: 'the blob does not have the digest that was asked for',
+    })
   }
 
   #announce(length: number): void {

@@ -44,7 +44,9 @@ export interface ServedManifest {
 }
 
 /** What the ledger says to a question for a manifest. */
-export type ManifestAnswer = ServedManifest | { readonly ok: false; readonly failure: UpstreamFailure }
+export type ManifestAnswer =
+  | ServedManifest
+  | { readonly ok: false; readonly failure: UpstreamFailure }
 
 /** What a ledger is given. */
 export interface LedgerGiven {
@@ -109,7 +111,11 @@ export class Ledger {
     this.#given.records.touch(day)
   }
 
-  async #check(tag: Tag, record: TagRecord | undefined, rules: FreshnessRules): Promise<ManifestAnswer> {
+  async #check(
+    tag: Tag,
+    record: TagRecord | undefined,
+    rules: FreshnessRules,
+  ): Promise<ManifestAnswer> {
     const { now, records, hints, name, defer } = this.#given
     try {
       return await this.#resolve(tag, record, rules)
@@ -129,7 +135,11 @@ export class Ledger {
   }
 
   /** Asks the upstream: HEAD where something is known, GET where nothing is or the digest is new. */
-  async #resolve(tag: Tag, record: TagRecord | undefined, rules: FreshnessRules): Promise<ManifestAnswer> {
+  async #resolve(
+    tag: Tag,
+    record: TagRecord | undefined,
+    rules: FreshnessRules,
+  ): Promise<ManifestAnswer> {
     const { client, now } = this.#given
     const request = this.#request({ kind: 'tag', tag })
     const digest = record === undefined ? undefined : await headManifest(client, request)
@@ -168,17 +178,35 @@ export class Ledger {
     return served(fetched, 'fill', now())
   }
 
-  async #serve(record: TagRecord, until: number, known: Digest | undefined): Promise<ManifestAnswer> {
-    const base = { verifiedAt: record.verifiedAt, until, outcome: 'hit', warning: undefined } as const
+  async #serve(
+    record: TagRecord,
+    until: number,
+    known: Digest | undefined,
+  ): Promise<ManifestAnswer> {
+    const base = {
+      verifiedAt: record.verifiedAt,
+      until,
+      outcome: 'hit',
+      warning: undefined,
+    } as const
     return this.#answer(record, base, known)
   }
 
   async #serveStale(
     record: TagRecord,
-    how: { readonly failure: UpstreamFailure; readonly until: number; readonly known: Digest | undefined },
+    how: {
+      readonly failure: UpstreamFailure
+      readonly until: number
+      readonly known: Digest | undefined
+    },
   ): Promise<ManifestAnswer> {
     const warning = `${this.#given.name.host} did not confirm this tag: ${describe(how.failure)}`
-    const base = { verifiedAt: record.verifiedAt, until: how.until, outcome: 'stale', warning } as const
+    const base = {
+      verifiedAt: record.verifiedAt,
+      until: how.until,
+      outcome: 'stale',
+      warning,
+    } as const
     return this.#answer(record, base, how.known)
   }
 
@@ -205,7 +233,11 @@ export class Ledger {
       const stored = await manifests.get(mirroredManifestKey(name, digest), digest)
       return stored && this.#hold({ digest, ...stored })
     } catch (error) {
-      log('manifest-read-failed', { repository: canonicalName(name), digest, reason: String(error) })
+      log('manifest-read-failed', {
+        repository: canonicalName(name),
+        digest,
+        reason: String(error),
+      })
       return undefined
     }
   }
@@ -222,7 +254,11 @@ export class Ledger {
       this.#hold({ digest, mediaType, bytes })
       return true
     } catch (error) {
-      log('manifest-write-failed', { repository: canonicalName(name), digest, reason: String(error) })
+      log('manifest-write-failed', {
+        repository: canonicalName(name),
+        digest,
+        reason: String(error),
+      })
       return false
     }
   }
@@ -236,7 +272,8 @@ export class Ledger {
   #hintTag(tag: Tag, manifest: Manifest, verifiedAt: number): void {
     const { records, hints, name, defer } = this.#given
     const record = records.tag(tag)
-    const isCurrent = record?.hintedDigest === manifest.digest && verifiedAt - record.hintedAt < HINT_TTL
+    const isCurrent =
+      record?.hintedDigest === manifest.digest && verifiedAt - record.hintedAt < HINT_TTL
     if (isCurrent) return
     records.hintTag(tag, manifest.digest, verifiedAt)
     defer(hints.putTag(name, tag, { ...manifest, verifiedAt }))

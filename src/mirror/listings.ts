@@ -128,7 +128,10 @@ export class Listings {
     }
     const items = tags.slice(0, page.n)
     if (page.n === 0) return { items, next: undefined }
-    return { items, next: items.length < tags.length ? items.at(-1) : (lastOf(link) ?? tags.at(-1)) }
+    return {
+      items,
+      next: items.length < tags.length ? items.at(-1) : (lastOf(link) ?? tags.at(-1)),
+    }
   }
 
   async #tagsOf(response: Response): Promise<string[]> {
@@ -136,7 +139,9 @@ export class Listings {
     const tags: unknown = isObject(document) ? document['tags'] : undefined
     if (tags === null || (isObject(document) && tags === undefined)) return []
     if (!Array.isArray(tags)) throw this.#invalid('no list of tags')
-    return tags.filter((tag): tag is string => typeof tag === 'string' && parseTag(tag) !== undefined)
+    return tags.filter(
+      (tag): tag is string => typeof tag === 'string' && parseTag(tag) !== undefined,
+    )
   }
 
   #knownTags(page: Page, kept: Kept<string> | undefined): Omit<Kept<string>, 'until'> | undefined {
@@ -229,7 +234,11 @@ export class Listings {
 
 /** Whether the upstream may answer this later: only then does what is known here stand in for it. */
 function isPassing(failure: UpstreamFailure): boolean {
-  return failure.kind === 'unavailable' || failure.kind === 'rate-limited' || failure.kind === 'unauthorized'
+  return (
+    failure.kind === 'unavailable' ||
+    failure.kind === 'rate-limited' ||
+    failure.kind === 'unauthorized'
+  )
 }
 
 function lastOf(link: string): string | undefined {

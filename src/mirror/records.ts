@@ -60,7 +60,7 @@ export class Records {
     if (row === undefined) return undefined
     return {
       // Only verified digests are written.
-      digest: String(row['digest']) as Digest,
+      digest: text(row['digest']) as Digest,
       verifiedAt: Number(row['verified_at']),
       triedAt: Number(row['tried_at']),
       failure: nullableText(row['failure']),
@@ -71,7 +71,7 @@ export class Records {
 
   /** All tags that are known here, in ASCII order. */
   tags(): string[] {
-    return this.#rows('SELECT tag FROM tags ORDER BY tag').map((row) => String(row['tag']))
+    return this.#rows('SELECT tag FROM tags ORDER BY tag').map((row) => text(row['tag']))
   }
 
   /** The upstream has confirmed that `tag` points at `digest`. */
@@ -104,7 +104,7 @@ export class Records {
   manifest(digest: Digest): { readonly mediaType: string; readonly hintedAt: number } | undefined {
     const row = this.#rows('SELECT * FROM manifests WHERE digest = ?', digest)[0]
     if (row === undefined) return undefined
-    return { mediaType: String(row['media_type']), hintedAt: Number(row['hinted_at']) }
+    return { mediaType: text(row['media_type']), hintedAt: Number(row['hinted_at']) }
   }
 
   /** A manifest's bytes have been stored; its descriptors tell the sizes of blobs, and whose referrer it is. */
@@ -117,11 +117,20 @@ export class Records {
       mediaType,
     )
     for (const descriptor of document.descriptors.slice(0, MAX_DESCRIPTORS)) {
-      this.#write('INSERT OR REPLACE INTO descriptors VALUES (?, ?)', descriptor.digest, descriptor.size)
+      this.#write(
+        'INSERT OR REPLACE INTO descriptors VALUES (?, ?)',
+        descriptor.digest,
+        descriptor.size,
+      )
     }
     if (document.subject === undefined) return
     const descriptor = JSON.stringify(referrerOf(manifest))
-    this.#write('INSERT OR REPLACE INTO referrers VALUES (?, ?, ?)', document.subject, digest, descriptor)
+    this.#write(
+      'INSERT OR REPLACE INTO referrers VALUES (?, ?, ?)',
+      document.subject,
+      digest,
+      descriptor,
+    )
   }
 
   /** KV has been given the manifest. */
@@ -138,7 +147,7 @@ export class Records {
   /** The known manifests whose subject is `digest`. */
   referrers(digest: Digest): Descriptor[] {
     const rows = this.#rows('SELECT descriptor FROM referrers WHERE subject = ?', digest)
-    return rows.map((row) => JSON.parse(String(row['descriptor'])) as Descriptor)
+    return rows.map((row) => JSON.parse(text(row['descriptor'])) as Descriptor)
   }
 
   /** One more isolate has served this repository on that day. */
@@ -171,6 +180,11 @@ function referrerOf({ digest, mediaType, bytes, document }: FetchedManifest): De
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
   }
+}
+
+/** A column that is declared TEXT NOT NULL. */
+function text(value: SqlStorageValue | undefined): string {
+  return typeof value === 'string' ? value : ''
 }
 
 function nullableText(value: SqlStorageValue | undefined): string | null {

@@ -70,7 +70,9 @@ export class MirroredRepository {
   /** The manifest of a reference. At most one KV read once an isolate, KV or the ledger knows it. */
   async manifest(reference: Reference): Promise<ManifestAnswer> {
     const answer =
-      reference.kind === 'tag' ? await this.#tag(reference.tag) : await this.#digest(reference.digest)
+      reference.kind === 'tag'
+        ? await this.#tag(reference.tag)
+        : await this.#digest(reference.digest)
     if (answer.ok) this.#touch()
     return answer
   }
@@ -105,7 +107,8 @@ export class MirroredRepository {
     const held = memory.manifests.get(key, seams.now())
     if (held !== undefined) return held
     const hint = await hints.getManifest(name, digest)
-    if (hint !== undefined) return this.#hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
+    if (hint !== undefined)
+      return this.#hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
     const answer = await this.#askLedgerForDigest(digest)
     return answer.ok ? this.#hold(key, answer) : answer
   }
@@ -148,8 +151,19 @@ export class MirroredRepository {
       if (stored !== undefined) return stored
       const { repository } = name
       const fetched = await fetchManifest(client, { repository, reference, deadline }, seams.now)
-      const base = { outcome: 'fill', verifiedAt: seams.now(), until: 0, warning: undefined } as const
-      return { ok: true, digest: fetched.digest, mediaType: fetched.mediaType, bytes: fetched.bytes, ...base }
+      const base = {
+        outcome: 'fill',
+        verifiedAt: seams.now(),
+        until: 0,
+        warning: undefined,
+      } as const
+      return {
+        ok: true,
+        digest: fetched.digest,
+        mediaType: fetched.mediaType,
+        bytes: fetched.bytes,
+        ...base,
+      }
     } catch (error) {
       return { ok: false, failure: failureOf(error) }
     }
@@ -159,7 +173,12 @@ export class MirroredRepository {
     const { manifests, name, seams } = this.#given
     try {
       const stored = await manifests.get(mirroredManifestKey(name, digest), digest)
-      const base = { outcome: 'hit', verifiedAt: seams.now(), until: Infinity, warning: undefined } as const
+      const base = {
+        outcome: 'hit',
+        verifiedAt: seams.now(),
+        until: Infinity,
+        warning: undefined,
+      } as const
       return stored && { ok: true, digest, ...stored, ...base }
     } catch (error) {
       this.#logAway(error)

@@ -79,9 +79,11 @@ export class SegmentWriter {
 /** Removes every segment of a fill, whoever wrote it. */
 export async function deleteSegments(bucket: R2Bucket, id: string): Promise<void> {
   for (;;) {
-    const { objects, truncated } = await bucket.list({ prefix: segmentPrefix(id), limit: MAX_DELETE })
+    const { objects, truncated } = await bucket.list({
+      prefix: segmentPrefix(id),
+      limit: MAX_DELETE,
+    })
     if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key))
     if (!truncated) return
   }
 }
-

@@ -17,7 +17,9 @@ export function registryErrorOf(failure: UpstreamFailure, unknown: ErrorCode): R
     case 'unauthorized':
     case 'denied':
       // No challenge: logging in here would not change what the upstream refuses.
-      return new RegistryError('DENIED', { message: 'the upstream refuses access to this repository' })
+      return new RegistryError('DENIED', {
+        message: 'the upstream refuses access to this repository',
+      })
     case 'rate-limited':
       return new RegistryError('TOOMANYREQUESTS', {
         message: 'the upstream limits requests and this is not cached',

@@ -41,9 +41,15 @@ export class BlobStore {
   }
 
   /** A stored blob, or the part of it that `range` names. One R2 operation, two for a range behind the end. */
-  async get(key: StorageKey, range?: ByteRange): Promise<StoredBlob | { readonly unsatisfiable: number } | undefined> {
+  async get(
+    key: StorageKey,
+    range?: ByteRange,
+  ): Promise<StoredBlob | { readonly unsatisfiable: number } | undefined> {
     try {
-      const object = await this.#bucket.get(key, range === undefined ? {} : { range: r2Range(range) })
+      const object = await this.#bucket.get(
+        key,
+        range === undefined ? {} : { range: r2Range(range) },
+      )
       return object === null ? undefined : stored(object, range)
     } catch (error) {
       if (range === undefined || !String(error).includes(INVALID_RANGE)) throw error
@@ -85,7 +91,10 @@ function r2Range(range: ByteRange): R2Range {
   return last === undefined ? { offset: first } : { offset: first, length: last - first + 1 }
 }
 
-function stored(object: R2ObjectBody, range: ByteRange | undefined): StoredBlob | { readonly unsatisfiable: number } {
+function stored(
+  object: R2ObjectBody,
+  range: ByteRange | undefined,
+): StoredBlob | { readonly unsatisfiable: number } {
   const { body, size } = object
   if (range === undefined) return { body, size, offset: 0, length: size }
   // R2 answers some ranges that it cannot satisfy with the whole object, so what it did is not asked.
@@ -99,7 +108,11 @@ class SingleWriter implements BlobWriter {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>
   readonly #stored: Promise<unknown>
 
-  constructor(bucket: R2Bucket, key: StorageKey, blob: { readonly size: number; readonly digest: Digest }) {
+  constructor(
+    bucket: R2Bucket,
+    key: StorageKey,
+    blob: { readonly size: number; readonly digest: Digest },
+  ) {
     const { readable, writable } = new FixedLengthStream(blob.size)
     this.#writer = writable.getWriter()
     this.#stored = bucket.put(key, readable, putOptions(blob.digest))

@@ -29,7 +29,11 @@ export interface MirroredName {
 const MAX_HINT_KEY = 512
 
 /** The blob of a mirrored repository; in a private one the repository is part of the key. */
-export function mirroredBlobKey(name: MirroredName, isPrivate: boolean, digest: Digest): StorageKey {
+export function mirroredBlobKey(
+  name: MirroredName,
+  isPrivate: boolean,
+  digest: Digest,
+): StorageKey {
   const space = isPrivate ? `private/${name.repository}/blobs` : 'blobs'
   return `mirror/${name.host}/${space}/${addressed(digest)}` as StorageKey
 }

@@ -25,7 +25,9 @@ export class ManifestStore {
     const mediaType = object?.httpMetadata?.contentType
     if (object === null || mediaType === undefined) return undefined
     const bytes = await object.bytes()
-    return (await digestOf(bytes, algorithmOf(digest))) === digest ? { bytes, mediaType } : undefined
+    return (await digestOf(bytes, algorithmOf(digest))) === digest
+      ? { bytes, mediaType }
+      : undefined
   }
 
   /** Stores the bytes; R2 refuses them if they do not hash to `digest`. */

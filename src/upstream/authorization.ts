@@ -57,7 +57,8 @@ export class Authorizer {
       within: WITHIN,
     })
     await response.body?.cancel()
-    if (response.status >= 500) throw unavailable(`${this.#upstream.host} answered ${response.status}`)
+    if (response.status >= 500)
+      throw unavailable(`${this.#upstream.host} answered ${response.status}`)
     if (response.status === 429) throw limited(response, this.#now())
     const challenge = response.headers.get(HEADER.wwwAuthenticate)
     if (response.status !== 401 || challenge === null) return 'none'
@@ -109,7 +110,11 @@ export class Authorizer {
       await response.body?.cancel()
       throw this.#refused(response)
     }
-    return parseTokenAnswer(await readWhole(response, MAX_TOKEN_ANSWER, WITHIN), url.host, this.#now())
+    return parseTokenAnswer(
+      await readWhole(response, MAX_TOKEN_ANSWER, WITHIN),
+      url.host,
+      this.#now(),
+    )
   }
 
   #mayName(realm: string): boolean {
@@ -128,8 +133,14 @@ export class Authorizer {
     // Without a credential this is an answer about the repository: GHCR gives no anonymous token for what is
     // private or absent.
     return this.#credential === undefined
-      ? new UpstreamError({ kind: 'denied', reason: `${host} gives no anonymous token for this repository` })
-      : new UpstreamError({ kind: 'unauthorized', reason: `the credential for ${host} was refused` })
+      ? new UpstreamError({
+          kind: 'denied',
+          reason: `${host} gives no anonymous token for this repository`,
+        })
+      : new UpstreamError({
+          kind: 'unauthorized',
+          reason: `the credential for ${host} was refused`,
+        })
   }
 }
 

@@ -31,15 +31,26 @@ interface OpenBody {
 }
 
 /** Opens a blob at the upstream. @throws {UpstreamError} */
-export async function openBlob(client: UpstreamClient, blob: BlobRequest, now: Now): Promise<BlobSource> {
-  return new BlobSource({ client, blob, now }, await open(client, blob, { now, offset: 0, etag: null }))
+export async function openBlob(
+  client: UpstreamClient,
+  blob: BlobRequest,
+  now: Now,
+): Promise<BlobSource> {
+  return new BlobSource(
+    { client, blob, now },
+    await open(client, blob, { now, offset: 0, etag: null }),
+  )
 }
 
 /** An open blob. Nothing is verified here: whoever reads hashes. */
 export class BlobSource {
   /** Bytes of the whole blob where the upstream said so. */
   readonly size: number | undefined
-  readonly #given: { readonly client: UpstreamClient; readonly blob: BlobRequest; readonly now: Now }
+  readonly #given: {
+    readonly client: UpstreamClient
+    readonly blob: BlobRequest
+    readonly now: Now
+  }
   #body: OpenBody
   #offset = 0
   #resumes = 0
@@ -66,7 +77,10 @@ export class BlobSource {
           return chunk
         }
         if (this.size === undefined || this.#offset >= this.size) return undefined
-        throw new OutboundError('network', `the blob ended after ${this.#offset} of ${this.size} bytes`)
+        throw new OutboundError(
+          'network',
+          `the blob ended after ${this.#offset} of ${this.size} bytes`,
+        )
       } catch (error) {
         await this.#resume(error)
       }

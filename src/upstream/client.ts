@@ -64,7 +64,9 @@ export class UpstreamClient {
 
   #identities(repository: RepositoryName): readonly (Credential | undefined)[] {
     const { credentials, isPrivate } = this.upstream
-    return isPrivate(repository) && credentials.length > 0 ? credentials : [...credentials, undefined]
+    return isPrivate(repository) && credentials.length > 0
+      ? credentials
+      : [...credentials, undefined]
   }
 
   async #sendAs(
@@ -104,7 +106,10 @@ export class UpstreamClient {
     return this.#failure(gate, response)
   }
 
-  #sendOnce(request: UpstreamRequest, authorization: Authorization & { ok: true }): Promise<Response> {
+  #sendOnce(
+    request: UpstreamRequest,
+    authorization: Authorization & { ok: true },
+  ): Promise<Response> {
     const { upstream } = this
     return this.#outbound.send({
       url: `${upstream.url}/v2/${request.repository}/${request.path}`,

@@ -104,7 +104,7 @@ export class Gate implements GateStub {
     const key = `token:${scope}`
     const rejected = refusal === undefined ? undefined : this.#refused(key, refusal)
     if (rejected !== undefined) return { ok: false, failure: rejected }
-    const token = this.#read<StoredToken>(key)
+    const token = this.#token(key)
     if (token !== undefined && token.expiresAt - MARGIN > this.#now()) {
       return { ok: true, header: token.header, isNew: false }
     }
@@ -116,18 +116,18 @@ export class Gate implements GateStub {
   }
 
   #closed(): UpstreamFailure | undefined {
-    const limited = this.#read<number>('limited-until') ?? 0
+    const limited = this.#time('limited-until')
     if (limited > this.#now()) {
       return { kind: 'rate-limited', retryAfter: Math.ceil((limited - this.#now()) / 1000) }
     }
-    const resting = this.#read<number>('resting-until') ?? 0
+    const resting = this.#time('resting-until')
     if (resting <= this.#now()) return undefined
     return { kind: 'unauthorized', reason: `the credential for ${this.#upstream.host} was refused` }
   }
 
   /** A token that was refused is dropped, unless another caller has replaced it meanwhile. */
   #refused(key: string, { refused, challenge }: Refusal): UpstreamFailure | undefined {
-    if (this.#read<StoredToken>(key)?.header === refused) this.#storage.delete(key)
+    if (this.#token(key)?.header === refused) this.#storage.delete(key)
     if (challenge === null) return undefined
     try {
       const service = this.#authorizer.serviceOf(challenge)
@@ -159,7 +159,7 @@ export class Gate implements GateStub {
   async #service(): Promise<TokenService | 'none' | 'basic'> {
     const { authentication } = this.#upstream
     if (typeof authentication === 'object') return authentication
-    const known = this.#read<StoredChallenge>('challenge')
+    const known = this.#storage.get('challenge') as StoredChallenge | undefined
     if (known !== undefined && known.until > this.#now()) return known.service
     if (authentication === 'none') return 'none'
     const service = await this.#authorizer.ping()
@@ -185,9 +185,14 @@ export class Gate implements GateStub {
     return flight
   }
 
-  /** What is read here was written here: see the `put`s above for the types. */
-  #read<Value>(key: string): Value | undefined {
-    return this.#storage.get(key) as Value | undefined
+  // What is read was written by this class: see the `put`s above for the types.
+
+  #token(key: string): StoredToken | undefined {
+    return this.#storage.get(key) as StoredToken | undefined
+  }
+
+  #time(key: 'limited-until' | 'resting-until'): number {
+    return (this.#storage.get(key) as number | undefined) ?? 0
   }
 }
 

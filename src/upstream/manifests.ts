@@ -41,7 +41,10 @@ export interface ManifestRequest {
  * does not tell by HEAD.
  * @throws {UpstreamError}
  */
-export async function headManifest(client: UpstreamClient, request: ManifestRequest): Promise<Digest | undefined> {
+export async function headManifest(
+  client: UpstreamClient,
+  request: ManifestRequest,
+): Promise<Digest | undefined> {
   try {
     const response = await client.send({ ...about(request), method: 'HEAD' })
     return parseDigest(response.headers.get(HEADER.dockerContentDigest) ?? '')
@@ -66,7 +69,8 @@ export async function fetchManifest(
   const bytes = await readWhole(response, MAX_MANIFEST, request.deadline - now())
   const digest = await verifiedDigest(request.reference, response, bytes)
   const document = inspectManifest(bytes, response.headers.get(HEADER.contentType))
-  if (!document.ok) throw invalid(`${client.upstream.host} sent no valid manifest: ${document.reason}`)
+  if (!document.ok)
+    throw invalid(`${client.upstream.host} sent no valid manifest: ${document.reason}`)
   return { digest, mediaType: document.mediaType, bytes, document }
 }
 
@@ -79,7 +83,11 @@ function about(request: ManifestRequest) {
   }
 }
 
-async function verifiedDigest(reference: Reference, response: Response, bytes: Uint8Array): Promise<Digest> {
+async function verifiedDigest(
+  reference: Reference,
+  response: Response,
+  bytes: Uint8Array,
+): Promise<Digest> {
   if (reference.kind === 'digest') {
     const computed = await digestOf(bytes, algorithmOf(reference.digest))
     if (computed === reference.digest) return computed
@@ -87,7 +95,8 @@ async function verifiedDigest(reference: Reference, response: Response, bytes: U
   }
   // A tag may have been pushed under sha512; the upstream's word is taken only where the bytes agree.
   const claimed = parseDigest(response.headers.get(HEADER.dockerContentDigest) ?? '')
-  if (claimed !== undefined && (await digestOf(bytes, algorithmOf(claimed))) === claimed) return claimed
+  if (claimed !== undefined && (await digestOf(bytes, algorithmOf(claimed))) === claimed)
+    return claimed
   return digestOf(bytes)
 }
 

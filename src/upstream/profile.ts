@@ -74,6 +74,8 @@ const PROFILES: readonly Profile[] = [
 export function profileOf(host: string): Profile | undefined {
   return (
     PROFILES.find((profile) => profile.host === host || profile.aliases.includes(host)) ??
-    PROFILES.find((profile) => profile.host.startsWith('*.') && host.endsWith(profile.host.slice(1)))
+    PROFILES.find(
+      (profile) => profile.host.startsWith('*.') && host.endsWith(profile.host.slice(1)),
+    )
   )
 }
