@@ -38,7 +38,7 @@ export class ServeError extends Error {
 /**
  * Starts a registry and returns when it listens.
  * @throws {ConfigError} before anything is started, when a setting is wrong.
- * @throws {ServeError} when the address is taken.
+ * @throws {ServeError} when the address is taken or not of this machine.
  */
 export async function serve(options: ServeOptions): Promise<Registry> {
   const worker = describeWorker({ secrets: options.secrets ?? true })
@@ -58,6 +58,7 @@ async function start(
   settings: Readonly<Record<string, Json>>,
 ): Promise<Miniflare> {
   const contents = await bundleWorker(worker.main)
+  let isReady = false
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
@@ -67,7 +68,8 @@ async function start(
       unsafeLocalExplorer: false,
       unsafeObservability: false,
       log: new Log(LogLevel.NONE),
-      handleStructuredLogs: ({ message }) => log?.(message),
+      // Before that the runtime itself speaks here, of what is thrown below.
+      handleStructuredLogs: ({ message }) => (isReady ? log?.(message) : undefined),
       resourcePersistencePath: resolve(persistTo),
       workers: [
         {
@@ -82,17 +84,22 @@ async function start(
   )
   try {
     await miniflare.ready
+    isReady = true
     return miniflare
   } catch (error) {
-    await miniflare.dispose()
-    if (error instanceof MiniflareCoreError && error.code === 'ERR_ADDRESS_IN_USE') {
-      throw new ServeError(
-        `${host}:${port} is taken by another program; choose a port with --port`,
-        { cause: error },
-      )
-    }
-    throw error
+    // A second rejection would say the same again.
+    await miniflare.dispose().catch(() => undefined)
+    const reason = reasonOf(error)
+    if (reason === undefined) throw error
+    throw new ServeError(`cannot listen on ${host}:${port}: ${reason}`, { cause: error })
   }
+}
+
+/** Why the Worker's socket could not be opened, if that is what went wrong. */
+function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof MiniflareCoreError)) return undefined
+  if (error.code === 'ERR_ADDRESS_IN_USE') return 'another program does; choose a port with --port'
+  return /direct:\d+:\w+\\*": (?:bind|getaddrinfo)\(\): ([^"]*)/.exec(error.message)?.[1]
 }
 
 /** The address, one line to try, and what may surprise. */
@@ -120,13 +127,22 @@ async function main(): Promise<void> {
     return
   }
   const registry = await serve({ ...args, log: (line) => console.log(line) })
+  stopOnSignal(registry)
   console.log(greet(registry, args))
+}
+
+/**
+ * Replaces Miniflare's own handlers, which exit at once, before the runtime has ended and with an error
+ * status. Theirs go after ours have come: a signal in between would be lost.
+ */
+function stopOnSignal(registry: Registry): void {
+  const stop = (): void => {
+    void registry.stop().finally(() => process.exit(0))
+  }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // Miniflare's own handlers exit at once, before its runtime has ended and with an error status.
-    process.removeAllListeners(signal)
-    process.once(signal, () => {
-      void registry.stop().then(() => process.exit(0))
-    })
+    const others = process.listeners(signal)
+    process.on(signal, stop)
+    for (const other of others) process.removeListener(signal, other)
   }
 }
 

@@ -13,7 +13,7 @@ const USER_AGENT = 'entrepot/0.1'
 /** Why no usable answer came: nobody there, nobody in time, a hop that is not allowed, or too many bytes. */
 export type OutboundFailure = 'network' | 'timeout' | 'forbidden' | 'too-large'
 
-/** An outbound request without an answer. Its message names hosts, never a path, a query or a credential. */
+/** An outbound request without an answer. A message of the kinds `forbidden` and `too-large` may be shown to clients: it names nothing that an upstream wrote. */
 export class OutboundError extends Error {
   readonly kind: OutboundFailure
 
@@ -63,7 +63,7 @@ export class Outbound {
   }
 
   async #follow(request: OutboundRequest, signal: AbortSignal): Promise<Response> {
-    let url = allowedURL(request.url, request.isLocal)
+    let url = allowedURL(URL.parse(request.url), request.isLocal)
     const { origin } = url
     let authorization = request.authorization
     for (let hop = 0; hop <= MAX_HOPS; hop++) {
@@ -72,13 +72,10 @@ export class Outbound {
       const response = await this.#hop(url, request, authorization, signal)
       const location = REDIRECTS.has(response.status) ? response.headers.get(HEADER.location) : null
       if (location === null) return response
-      await response.body?.cancel()
-      url = allowedURL(new URL(location, url).href, request.isLocal)
+      await discardBody(response)
+      url = allowedURL(URL.parse(location, url.href), request.isLocal)
     }
-    throw new OutboundError(
-      'forbidden',
-      `${hostOf(request.url)} redirects more than ${MAX_HOPS} times`,
-    )
+    throw new OutboundError('forbidden', `the upstream redirects more than ${MAX_HOPS} times`)
   }
 
   async #hop(
@@ -117,6 +114,11 @@ export function viaOf(upstreams: string): string {
     hash = Math.imul(hash ^ upstreams.charCodeAt(index), 0x01000193) >>> 0
   }
   return `1.1 entrepot-${hash.toString(16)}`
+}
+
+/** Lets go of a body that nobody wants. Never rejects, also when the body was cut before. */
+export async function discardBody({ body }: Response): Promise<void> {
+  await body?.cancel().catch(() => undefined)
 }
 
 /**
@@ -168,25 +170,19 @@ export function timeoutAfter(within: number): {
   return { expired: promise, clear: () => clearTimeout(timer) }
 }
 
-function allowedURL(text: string, isLocal: boolean): URL {
-  if (!URL.canParse(text))
-    throw new OutboundError('forbidden', 'a redirect leads to an invalid URL')
-  const url = new URL(text)
+function allowedURL(url: URL | null, isLocal: boolean): URL {
+  if (url === null) throw new OutboundError('forbidden', 'a redirect leads to an invalid URL')
   const isLoopback = isLoopbackHost(url.hostname)
   if (isLoopback ? !isLocal : isPrivateHost(url.hostname)) {
-    throw new OutboundError('forbidden', `${url.host} is a private address`)
+    throw new OutboundError('forbidden', 'a URL leads to a private address')
   }
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback)) {
-    throw new OutboundError('forbidden', `${url.host} is not spoken to over ${url.protocol}//`)
+    throw new OutboundError('forbidden', 'a URL leads away from https')
   }
   if (url.username !== '' || url.password !== '') {
-    throw new OutboundError('forbidden', `a URL of ${url.host} carries credentials`)
+    throw new OutboundError('forbidden', 'a URL carries credentials')
   }
   return url
-}
-
-function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : 'the upstream'
 }
 
 function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {

@@ -22,6 +22,8 @@ import type { Records, TagRecord } from './records.ts'
 
 /** A client waits at most so long for a name that was never seen (milliseconds). */
 const WITHIN = 12_000
+/** Where a stale manifest can stand in, the upstream has only so long to confirm it (milliseconds). */
+const CHECK_WITHIN = 5000
 /** "Not found" is believed for so long (milliseconds), and for so many references. */
 const NEGATIVE_TTL = 60_000
 const MAX_NEGATIVES = 1000
@@ -142,7 +144,8 @@ export class Ledger {
   ): Promise<ManifestAnswer> {
     const { client, now } = this.#given
     const request = this.#request({ kind: 'tag', tag })
-    const digest = record === undefined ? undefined : await headManifest(client, request)
+    const check = { ...request, deadline: Math.min(request.deadline, now() + CHECK_WITHIN) }
+    const digest = record === undefined ? undefined : await headManifest(client, check)
     if (digest !== undefined) {
       const answer = await this.manifest(digest)
       if (answer.ok) return this.#verified(tag, answer, rules)
@@ -343,6 +346,21 @@ function parseFailure(text: string | null): UpstreamFailure {
   return { kind: 'unavailable', isTimeout: false, reason: 'it was not asked' }
 }
 
+/** In words that a client may see: no address and nothing that an upstream has written. */
 function describe(failure: UpstreamFailure): string {
-  return 'reason' in failure ? failure.reason : failure.kind
+  switch (failure.kind) {
+    case 'unavailable':
+      return failure.isTimeout ? 'it does not answer' : 'it is unavailable'
+    case 'rate-limited':
+      return 'it limits requests'
+    case 'unauthorized':
+      return 'it refuses the configured credential'
+    case 'denied':
+      return 'it refuses access'
+    case 'not-found':
+    case 'invalid':
+      return 'its answer cannot be used'
+    default:
+      return failure satisfies never
+  }
 }

@@ -4,7 +4,7 @@
 import { parseChallenges } from '../oci/bearer.ts'
 import { HEADER } from '../oci/header.ts'
 import { isLoopbackHost } from '../oci/host.ts'
-import { readWhole } from '../outbound.ts'
+import { discardBody, readWhole } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import { UpstreamError, parseRetryAfter } from './error.ts'
@@ -56,7 +56,7 @@ export class Authorizer {
       isLocal: this.#upstream.isLocal,
       within: WITHIN,
     })
-    await response.body?.cancel()
+    await discardBody(response)
     if (response.status >= 500)
       throw unavailable(`${this.#upstream.host} answered ${response.status}`)
     if (response.status === 429) throw limited(response, this.#now())
@@ -107,7 +107,7 @@ export class Authorizer {
       within: WITHIN,
     })
     if (response.status !== 200) {
-      await response.body?.cancel()
+      await discardBody(response)
       throw this.#refused(response)
     }
     return parseTokenAnswer(

@@ -4,7 +4,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { HEADER } from '../oci/header.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
-import { OutboundError, timeoutAfter } from '../outbound.ts'
+import { OutboundError, discardBody, timeoutAfter } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import type { UpstreamClient } from './client.ts'
 import { UpstreamError } from './error.ts'
@@ -135,7 +135,7 @@ async function open(
   })
   const size = sizeOf(response, offset)
   if (response.body === null || size === 'unusable') {
-    await response.body?.cancel()
+    await discardBody(response)
     throw new UpstreamError({
       kind: 'invalid',
       reason: `${client.upstream.host} sent something else than the blob`,
@@ -153,18 +153,21 @@ async function open(
 function sizeOf(response: Response, offset: number): number | undefined | 'unusable' {
   const { headers, status } = response
   if (isPage(headers.get(HEADER.contentType))) return 'unusable'
-  if (offset > 0) {
-    const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get(HEADER.contentRange) ?? '')
-    const [, first, last, size] = match ?? []
-    const isRest = Number(first) === offset && Number(last) + 1 === Number(size)
-    return status === 206 && isRest ? Number(size) : 'unusable'
-  }
+  if (offset > 0) return sizeOfRest(response, offset)
   if (status !== 200) return 'unusable'
   // The platform decodes an encoded body, and its Content-Length then counts other bytes.
   const encoding = headers.get(HEADER.contentEncoding)
   const length = headers.get(HEADER.contentLength)
   if (length === null || (encoding !== null && encoding !== 'identity')) return undefined
   return /^\d+$/.test(length) ? Number(length) : undefined
+}
+
+/** Only a 206 from exactly `offset` to the end can be joined to what was read before. */
+function sizeOfRest({ headers, status }: Response, offset: number): number | 'unusable' {
+  const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get(HEADER.contentRange) ?? '')
+  const [, first, last, size] = match ?? []
+  const isRest = Number(first) === offset && Number(last) + 1 === Number(size)
+  return status === 206 && isRest ? Number(size) : 'unusable'
 }
 
 /** A captive portal or an error page that came with status 200. */

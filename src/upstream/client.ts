@@ -3,6 +3,7 @@
 
 import { HEADER } from '../oci/header.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
+import { discardBody } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import { UpstreamError, failureOf, parseRetryAfter } from './error.ts'
@@ -79,7 +80,7 @@ export class UpstreamClient {
     try {
       const response = await this.#sendOnce(request, authorization)
       if (USABLE.has(response.status)) return response
-      await response.body?.cancel()
+      await discardBody(response)
       return this.#isExpired(response, authorization)
         ? await this.#retry(gate, request, { refused: authorization, response })
         : await this.#failure(gate, response)
@@ -102,7 +103,7 @@ export class UpstreamClient {
     if (authorization.header === first.refused.header) return this.#failure(gate, first.response)
     const response = await this.#sendOnce(request, authorization)
     if (USABLE.has(response.status)) return response
-    await response.body?.cancel()
+    await discardBody(response)
     return this.#failure(gate, response)
   }
 

@@ -25,9 +25,12 @@ const HOSTS = {
   member: 'member.test',
 } as const satisfies Record<string, string>
 
-/** All rows about faults. They start their own entrepot; the shared upstreams must be running. */
-export async function faultRows(suite: Suite, stage: Stage): Promise<void> {
-  if (!suite.includes('faults')) return
+/**
+ * All rows about faults. They start their own entrepot; the shared upstreams must be running. Returns the secrets
+ * that were in play.
+ */
+export async function faultRows(suite: Suite, stage: Stage): Promise<readonly string[]> {
+  if (!suite.includes('faults')) return []
   const { workspace, plain } = stage
   const tokens = await TokenService.start(workspace)
   const members = await Upstream.start(workspace, 'members', {
@@ -56,6 +59,8 @@ export async function faultRows(suite: Suite, stage: Stage): Promise<void> {
   await silentRows(play, proxies.silent)
   await closedRows(play, proxies.closed)
   await credentialRows(play, proxies.member, tokens)
+  const basic = Buffer.from(`${LOGIN.username}:${LOGIN.password}`).toString('base64')
+  return [...tokens.given, LOGIN.password, basic]
 }
 
 interface Play {

@@ -196,6 +196,13 @@ export class Workspace {
     this.#closers.push(closer)
   }
 
+  /** Everything that the processes of that name, or whose name begins with it, have written. */
+  linesOf(name: string): readonly string[] {
+    return this.#processes
+      .filter((owned) => owned.name.startsWith(name))
+      .flatMap(({ lines }) => lines)
+  }
+
   /** The last lines of every process, for a failure's report. */
   tails(lines: number): string {
     return this.#processes

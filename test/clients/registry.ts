@@ -29,7 +29,9 @@ export class Registry {
   static async start(workspace: Workspace, name: string, vars: Vars): Promise<Registry> {
     const port = await freePort()
     const folder = await workspace.folderOf(`state-${name}`)
-    const settings = Object.entries(vars).flatMap(([key, value]) => [
+    // A developer's `.dev.vars` must not reach a test.
+    const all = { UPSTREAM_CREDENTIALS: {}, ...vars }
+    const settings = Object.entries(all).flatMap(([key, value]) => [
       '--var',
       `${key}:${typeof value === 'string' ? value : JSON.stringify(value)}`,
     ])
@@ -40,7 +42,7 @@ export class Registry {
   }
 
   async restart(): Promise<void> {
-    const entry = process.env['ENTREPOT_SERVE'] ?? join('cli', 'serve.ts')
+    const entry = join('cli', 'serve.ts')
     this.#process = await this.#workspace.startUntil(
       `entrepot-${this.name}`,
       { command: process.execPath, args: [entry, ...this.#args], cwd: REPOSITORY },

@@ -12,7 +12,7 @@ import { Workspace } from './process.ts'
 import { missingPrograms } from './programs.ts'
 import { type Case, pullRows, restartRows, stoppedRows } from './pull-rows.ts'
 import { pushBlob, pushImage, pushManifest } from './push.ts'
-import { skopeo } from './skopeo.ts'
+import { copyByDigest, skopeo } from './skopeo.ts'
 import { setStage, type Stage, TOKEN_HOST } from './stage.ts'
 import { Suite, write } from './suite.ts'
 
@@ -79,6 +79,51 @@ async function listingRows(suite: Suite, { workspace, plain, steady }: Stage): P
   })
 }
 
+/** What one skopeo cannot show: a digest without a tag, several clients at once, and what was logged of it all. */
+async function otherRows(suite: Suite, { workspace, plain, steady }: Stage): Promise<void> {
+  const named = buildImage('other/digest', { isIndex: false })
+  await pushImage(plain.url, named)
+  await suite.row('others', 'a digest that nobody resolved a tag to', async () => {
+    const copy = (): Promise<void> => copyByDigest(workspace, `${steady.host}/${OTHER_HOST}`, named)
+    const cold = await plain.count(named.repository, copy)
+    expectEqual('cold', cold, { manifestGETs: 1, manifestHEADs: 0, blobGETs: 4, other: 0 })
+    const warm = await plain.count(named.repository, copy)
+    expectEqual('warm', warm, { manifestGETs: 0, manifestHEADs: 0, blobGETs: 0, other: 0 })
+  })
+  const wanted = buildImage('other/crowd')
+  await pushImage(plain.url, wanted)
+  await suite.row('others', 'six clients at once cost the upstream what one costs', async () => {
+    const client = skopeo(workspace, OTHER_HOST, wanted, 'all')
+    const counts = await plain.count(wanted.repository, () =>
+      Promise.all(Array.from({ length: 6 }, () => client.pull(steady))),
+    )
+    expectEqual('counts', counts, { manifestGETs: 3, manifestHEADs: 0, blobGETs: 7, other: 0 })
+  })
+}
+
+async function logRows(
+  suite: Suite,
+  workspace: Workspace,
+  secrets: readonly string[],
+): Promise<void> {
+  await suite.row(
+    'logs',
+    'one JSON line per request, and no token or credential in any',
+    async () => {
+      const lines = workspace.linesOf('entrepot-')
+      for (const secret of secrets) {
+        const found = lines.find((line) => line.includes(secret))
+        if (found !== undefined) throw new Error(`a secret is in the log: ${found}`)
+      }
+      const requests = lines.filter(
+        (line) => line.startsWith('{') && 'endpoint' in JSON.parse(line),
+      )
+      expectEqual('at least one request', requests.length > 0, true)
+      return `${requests.length} requests, ${secrets.length} secrets`
+    },
+  )
+}
+
 async function play(suite: Suite, workspace: Workspace): Promise<void> {
   const stage = await setStage(workspace)
   const all = await cases(stage)
@@ -87,7 +132,8 @@ async function play(suite: Suite, workspace: Workspace): Promise<void> {
     for (const [name, time] of await pullRows(suite, stage, one)) pulledAt.set(name, time)
   }
   await listingRows(suite, stage)
-  await faultRows(suite, stage)
+  await otherRows(suite, stage)
+  const secrets = await faultRows(suite, stage)
   await stage.plain.stop()
   await stage.guarded.stop()
   for (const { client } of all) await stoppedRows(suite, stage, client, pulledAt)
@@ -98,6 +144,7 @@ async function play(suite: Suite, workspace: Workspace): Promise<void> {
   await stage.steady.stop()
   await stage.steady.restart()
   for (const { client } of all) await restartRows(suite, stage, client)
+  await logRows(suite, workspace, [...secrets, ...stage.tokens.given])
 }
 
 async function main(): Promise<number> {

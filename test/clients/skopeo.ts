@@ -1,5 +1,6 @@
 // skopeo, which has no mirrors of its own here: the upstream's host stands in the image's name.
 
+import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Client, expectBytes } from './client.ts'
@@ -15,9 +16,8 @@ export function skopeo(
   parts: 'platform' | 'all' = 'platform',
 ): Client {
   const name = `skopeo ${host} ${parts === 'all' ? '--multi-arch all' : ''}`.trim()
-  let copies = 0
   const pull = async (registry: Registry): Promise<void> => {
-    const folder = await workspace.folderOf(`skopeo-${image.repository}-${(copies += 1)}`)
+    const folder = await workspace.folderOf(`skopeo-${image.repository}-${randomUUID()}`)
     await copyTo(
       workspace,
       `${registry.host}/${host}/${image.repository}:${image.tag}`,
@@ -29,8 +29,18 @@ export function skopeo(
   return { name, image, parts, pull }
 }
 
-/** Copies an image to a folder. */
-export async function copyTo(
+/** Copies one manifest, named by its digest, and its blobs. */
+export async function copyByDigest(
+  workspace: Workspace,
+  source: string,
+  image: Image,
+): Promise<void> {
+  const folder = await workspace.folderOf(`skopeo-${image.repository}-${randomUUID()}`)
+  await copyTo(workspace, `${source}/${image.repository}@${image.top.digest}`, folder, 'platform')
+  await compare(image, 'platform', folder)
+}
+
+async function copyTo(
   workspace: Workspace,
   source: string,
   folder: string,

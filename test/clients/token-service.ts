@@ -26,6 +26,8 @@ export const LOGIN = { username: 'mirror', password: 'of-the-test' } as const
 /** A running token service. */
 export class TokenService {
   readonly requests: TokenRequest[] = []
+  /** Every token it has given. */
+  readonly given: string[] = []
   readonly settings: TokenSettings
   /** Whom it refuses: nobody, whoever shows the credential, or everybody. */
   refuses: 'nobody' | 'credential' | 'everybody' = 'nobody'
@@ -84,6 +86,7 @@ export class TokenService {
       return
     }
     const token = this.#mint(login?.username ?? '', scopes)
+    this.given.push(token)
     const issued = new Date().toISOString()
     response.end(
       JSON.stringify({ token, access_token: token, expires_in: LIFETIME, issued_at: issued }),

@@ -75,20 +75,23 @@ export class Upstream {
 
   async stop(): Promise<void> {
     await this.#process?.stop()
-    this.#earlier.push(...this.#logged())
+    this.#earlier.push(...parseLog(this.#process?.lines ?? []))
     this.#process = undefined
   }
 
-  /** All requests so far. A marked request is sent first and waited for: the log is written in order of completion. */
+  /**
+   * All requests so far. The log has a line when an answer has ended, a moment after its reader knows; so marked
+   * requests are sent until one has brought nothing new.
+   */
   async requests(): Promise<readonly LoggedRequest[]> {
-    if (this.#process === undefined) return this.#earlier
-    const mark = `mark-${(this.#marks += 1)}`
-    const before = this.#process
-    await fetch(`${this.url}/v2/?${mark}`).then((response) => response.arrayBuffer())
-    await waitUntil(`${mark} is logged`, () =>
-      before.lines.some((line) => line.includes(`?${mark} `)),
-    )
-    return [...this.#earlier, ...this.#logged()]
+    let length = -1
+    let found = this.#logged()
+    while (found.length !== length) {
+      length = found.length
+      await this.#mark()
+      found = this.#logged()
+    }
+    return found
   }
 
   /** Runs an action and counts what it made the upstream do about a repository. */
@@ -111,12 +114,19 @@ export class Upstream {
     return { ...counts, other: concerned.length - known }
   }
 
+  /** Returns when the log holds a line that was caused after the call. */
+  async #mark(): Promise<void> {
+    const running = this.#process
+    if (running === undefined) return
+    const mark = `mark-${(this.#marks += 1)}`
+    await fetch(`${this.url}/v2/?${mark}`).then((response) => response.arrayBuffer())
+    await waitUntil(`${mark} is logged`, () =>
+      running.lines.some((line) => line.includes(`?${mark} `)),
+    )
+  }
+
   #logged(): readonly LoggedRequest[] {
-    return (this.#process?.lines ?? []).flatMap((line) => {
-      const [, method, path, status] = ACCESS.exec(line) ?? []
-      if (method === undefined || path === undefined || path.startsWith('/v2/?')) return []
-      return [{ method, path, status: Number(status) }]
-    })
+    return [...this.#earlier, ...parseLog(this.#process?.lines ?? [])]
   }
 
   async #answers(): Promise<boolean> {
@@ -128,6 +138,14 @@ export class Upstream {
       return false // not listening yet
     }
   }
+}
+
+function parseLog(lines: readonly string[]): readonly LoggedRequest[] {
+  return lines.flatMap((line) => {
+    const [, method, path, status] = ACCESS.exec(line) ?? []
+    if (method === undefined || path === undefined || path.startsWith('/v2/?')) return []
+    return [{ method, path, status: Number(status) }]
+  })
 }
 
 function configuration(port: number, folder: string, token: TokenSettings | undefined): string {
