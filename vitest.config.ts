@@ -4,6 +4,35 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
+/**
+ * The upstreams that workerd tests share: objects see this table, whatever a test gives the Worker. None of
+ * them exists; a test puts its own network in the place of `fetch`.
+ */
+const UPSTREAMS = {
+  'docker.io': {},
+  'ghcr.io': {},
+  // Open to anyone, asked how it authenticates, the default rules.
+  'one.test': { url: 'https://one.test', private: false },
+  'two.test': { url: 'https://two.test', private: false },
+  'port.test:5000': { url: 'https://port.test:5000', private: false },
+  'private.test': { url: 'https://private.test', private: true },
+  'part.test': { url: 'https://part.test', private: ['closed/**'] },
+  'limited.test': {
+    url: 'https://limited.test',
+    private: false,
+    allow: ['open/**'],
+    deny: ['open/secret'],
+  },
+  // With a credential, whose password no log and no answer may show.
+  'login.test': { url: 'https://login.test', private: ['closed/**'] },
+  'ttl.test': {
+    url: 'https://ttl.test',
+    private: false,
+    tagTTL: { 'slow/**': '1h', 'quick/**:v*': '10s', '**:pinned-*': '1d' },
+    maxStale: '2h',
+  },
+}
+
 export default defineConfig({
   test: {
     projects: [
@@ -11,6 +40,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           environment: 'node',
+          // Starting the registry takes a second, on a busy machine several.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
           include: ['test/{oci,auth,cli}/**/*.test.ts', 'test/*.test.ts'],
         },
       },
@@ -20,7 +52,12 @@ export default defineConfig({
             wrangler: { configPath: './wrangler.toml' },
             miniflare: {
               // A developer's `.dev.vars` must not decide what a test sees.
-              bindings: { UPSTREAM_CREDENTIALS: '{}' },
+              bindings: {
+                UPSTREAMS,
+                UPSTREAM_CREDENTIALS: JSON.stringify({
+                  'login.test': [{ username: 'mirror', password: 'canary-password' }],
+                }),
+              },
               outboundService: (request) => {
                 throw new Error(`a test asked for ${request.url} without giving its own fetch`)
               },

@@ -1,0 +1,287 @@
+// `npm start` as a program and as a function: what it prints and refuses, what its port answers, and that
+// its state outlives it.
+
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { parseArguments } from '../../cli/arguments.ts'
+import type { Registry } from '../../cli/serve.ts'
+import { serve } from '../../cli/serve.ts'
+
+const MARKER = 'nobody-reads-this-unsigned'
+const MANIFEST = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: 'application/vnd.oci.image.index.v1+json',
+  manifests: [],
+  annotations: { marker: MARKER },
+})
+const DIGEST = `sha256:${createHash('sha256').update(MANIFEST).digest('hex')}`
+const PATH = `/v2/docker.io/library/hello/manifests/${DIGEST}`
+const SERVE = join(import.meta.dirname, '..', '..', 'cli', 'serve.ts')
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'entrepot-serve-'))
+})
+
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true })
+})
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port
+}
+
+async function listen(server: Server): Promise<Server> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections()
+  server.close()
+  await once(server, 'close')
+}
+
+/** An upstream that holds one manifest. */
+function createUpstream(): Server {
+  return createServer(({ url = '' }, response) => {
+    const isManifest = url.endsWith(`/manifests/${DIGEST}`)
+    const body = isManifest ? MANIFEST : '{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
+    const type = isManifest ? 'application/vnd.oci.image.index.v1+json' : 'application/json'
+    response.writeHead(isManifest || url === '/v2/' ? 200 : 404, {
+      'Content-Type': type,
+      'Content-Length': Buffer.byteLength(body),
+      ...(isManifest && { 'Docker-Content-Digest': DIGEST }),
+    })
+    response.end(body)
+  })
+}
+
+async function start(persistTo: string, upstream: number): Promise<Registry> {
+  const table = { 'docker.io': { url: `http://127.0.0.1:${upstream}` } }
+  return await serve({
+    host: '127.0.0.1',
+    port: 0,
+    persistTo,
+    vars: { UPSTREAMS: JSON.stringify(table) },
+    secrets: false,
+  })
+}
+
+/** `fetch` would not send a `Host` of our choice. */
+async function get(
+  url: URL,
+  path: string,
+  headers: OutgoingHttpHeaders = {},
+): Promise<{ status: number | undefined; body: string }> {
+  const asked = request({ host: url.hostname, port: url.port, path, headers, agent: false }).end()
+  const [response] = (await once(asked, 'response')) as [IncomingMessage]
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(Buffer.from(chunk))
+  return { status: response.statusCode, body: Buffer.concat(chunks).toString() }
+}
+
+interface Run {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs `npm start`; `until` is called with all that was printed so far, and may end it. */
+async function run(
+  args: readonly string[],
+  until?: (stdout: string, kill: () => void) => void,
+): Promise<Run> {
+  const child = spawn(process.execPath, [SERVE, ...args], { cwd: folder })
+  const printed = { stdout: '', stderr: '' }
+  child.stdout.on('data', (chunk: Buffer) => {
+    printed.stdout += chunk.toString()
+    until?.(printed.stdout, () => child.kill('SIGTERM'))
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    printed.stderr += chunk.toString()
+  })
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, ...printed }
+}
+
+describe('the registry that runs here', () => {
+  let upstream: Server
+  let registry: Registry
+
+  beforeAll(async () => {
+    upstream = await listen(createUpstream())
+    registry = await start(join(folder, 'state'), portOf(upstream))
+    expect(await get(registry.url, PATH)).toEqual({ status: 200, body: MANIFEST })
+  })
+
+  afterAll(async () => {
+    await registry.stop()
+    if (upstream.listening) await close(upstream)
+  })
+
+  const stored = `mirror/docker.io/manifests/library/hello/sha256/${DIGEST.slice('sha256:'.length)}`
+  const inner = [
+    `/cdn-cgi/local/r2/public/entrepot-blobs/${stored}`,
+    `/cdn-cgi/local/r2/s3/entrepot-blobs/${stored}`,
+    '/cdn-cgi/local/explorer',
+    '/cdn-cgi/local/explorer/api/r2/buckets',
+    '/cdn-cgi/local/scheduled',
+    '/cdn-cgi/handler/scheduled',
+    '/cdn-cgi/mf/reload',
+  ]
+
+  it.each(inner)('answers %s itself, also to a forged Host', async (path) => {
+    const plain = await get(registry.url, path)
+    const forged = await get(registry.url, path, { host: 'localhost' })
+    for (const { status, body } of [plain, forged]) {
+      expect(status).toBe(404)
+      expect(JSON.parse(body)).toHaveProperty('errors')
+      expect(body).not.toContain(MARKER)
+    }
+  })
+
+  it.each(inner)('is not led to %s by the headers of Miniflare', async (path) => {
+    const { status, body } = await get(registry.url, '/v2/', {
+      host: 'localhost',
+      'MF-Original-URL': `http://localhost${path}`,
+      'MF-Route-Override': 'entrepot',
+      'MF-Original-Hostname': 'localhost',
+    })
+    expect(status).toBe(200)
+    expect(body).toBe((await get(registry.url, '/v2/')).body)
+  })
+
+  it('keeps its state over a restart, with the upstream gone', async () => {
+    await registry.stop()
+    const gone = portOf(upstream)
+    await close(upstream)
+    registry = await start(join(folder, 'state'), gone)
+    expect(await get(registry.url, PATH)).toEqual({ status: 200, body: MANIFEST })
+  })
+})
+
+describe('npm start', () => {
+  it('greets with its address and a line to try, and ends cleanly on SIGTERM', async () => {
+    let url: URL | undefined
+    const { code, stdout, stderr } = await run(['--port', '0'], (printed, kill) => {
+      const address = /listens on (\S+)/.exec(printed)?.[1]
+      if (address === undefined || !printed.includes('Try: ')) return
+      url = new URL(address)
+      kill()
+    })
+    const host = url?.host ?? expect.fail(stdout + stderr)
+    expect(stdout).toContain(`docker://${host}/docker.io/library/alpine:latest`)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    await expect(get(new URL(`http://${host}`), '/v2/')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  it('prints what the Worker logs, and warnings', async () => {
+    const grants = [{ repositories: ['hosted/**'], actions: ['push'] }]
+    const asked: Promise<unknown>[] = []
+    const args = ['--port', '0', '--var', `ANONYMOUS:${JSON.stringify(grants)}`]
+    const { stdout } = await run(args, (printed, kill) => {
+      const address = /listens on (\S+)/.exec(printed)?.[1]
+      if (address !== undefined && asked.length === 0) asked.push(get(new URL(address), '/v2/'))
+      if (/^\{.*"status":200.*\}$/m.test(printed)) kill()
+    })
+    await Promise.all(asked)
+    expect(stdout).toContain('Warning: ANONYMOUS lets anyone push hosted/**')
+  })
+
+  it.each([
+    {
+      name: 'a wrong setting',
+      args: ['--var', 'UPSTREAMS:{"ghcr.io":{"tagTTL":"soon"}}'],
+      want: /^UPSTREAMS\["ghcr\.io"\]\.tagTTL: expected a duration .*, found "soon"\n$/,
+    },
+    {
+      name: 'an unknown setting',
+      args: ['--var', 'UPSTREAM:{}'],
+      want: /^UPSTREAM: expected one of UPSTREAMS, .*, found an unknown key\n$/,
+    },
+    {
+      name: 'an unknown option',
+      args: ['--prot', '5050'],
+      want: /^Unknown option '--prot' \(--help lists the options\)\n$/,
+    },
+    {
+      name: 'an argument too many',
+      args: ['5050'],
+      want: /^Unexpected argument '5050'.*\n$/,
+    },
+    {
+      name: 'a wrong port',
+      args: ['--port', '70000'],
+      want: /^--port: expected a number from 0 to 65535, found "70000"\n$/,
+    },
+    {
+      name: 'a variable without a value',
+      args: ['--var', 'REDIRECT=never'],
+      want: /^--var: expected NAME:VALUE, found "REDIRECT=never"\n$/,
+    },
+  ])('stops before it starts at $name', async ({ args, want }) => {
+    const { code, stdout, stderr } = await run(args)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(want)
+  })
+
+  it('says that its port is taken', async () => {
+    const other = await listen(createServer())
+    const port = String(portOf(other))
+    const { code, stdout, stderr } = await run(['--port', port])
+    await close(other)
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toBe(
+      `cannot listen on 127.0.0.1:${port}: another program does; choose a port with --port
+`,
+    )
+  })
+
+  it('says that its address is not of this machine', async () => {
+    const { code, stdout, stderr } = await run(['--host', '203.0.113.1', '--port', '5050'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^cannot listen on 203\.0\.113\.1:5050: .+\n$/)
+  })
+})
+
+describe('the command line', () => {
+  it('has defaults', () => {
+    expect(parseArguments([])).toEqual({
+      host: '127.0.0.1',
+      port: 5050,
+      persistTo: '.entrepot',
+      vars: {},
+    })
+  })
+
+  it('takes everything', () => {
+    const args = ['--host', '::1', '--port=0', '--persist-to', 'x', '--var', 'A:', '--var', 'B:c:d']
+    expect(parseArguments(args)).toEqual({
+      host: '::1',
+      port: 0,
+      persistTo: 'x',
+      vars: { A: '', B: 'c:d' },
+    })
+  })
+
+  it('explains itself', () => {
+    expect(parseArguments(['--help'])).toBe('help')
+  })
+
+  it('keeps a misplaced secret to itself', () => {
+    expect(() => parseArguments(['--var', 'password:hunter2'])).toThrow('found "password:…"')
+  })
+})
