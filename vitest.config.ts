@@ -66,6 +66,9 @@ export default defineConfig({
         ],
         test: {
           name: 'workers',
+          // Forty clients and megabytes of blobs take a second, on a busy machine many.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
           include: ['test/{storage,upstream,mirror,hosted,registry,http}/**/*.test.ts'],
         },
       },

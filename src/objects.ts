@@ -2,8 +2,8 @@
 // alarm. State and decisions are plain classes in their rooms.
 
 import { DurableObject } from 'cloudflare:workers'
-import type { FillAnswer, FillKeeper, FillRequest } from './mirror/fill-keeper.ts'
-import type { FillProgress } from './mirror/fill.ts'
+import type { FillGone, FillKeeper, FillRequest } from './mirror/fill-keeper.ts'
+import type { FillEnd, FillProgress } from './mirror/fill.ts'
 import type { Ledger, ManifestAnswer } from './mirror/ledger.ts'
 import type { Listings, ListingAnswer } from './mirror/listings.ts'
 import type { Descriptor } from './oci/descriptor.ts'
@@ -64,8 +64,12 @@ export class BlobFill extends DurableObject<Env> {
     return this.#open().begin(request)
   }
 
-  progress(id: string, from: number): Promise<FillAnswer> {
+  progress(id: string, from: number): Promise<FillProgress | FillGone> {
     return this.#open().progress(id, from)
+  }
+
+  end(id: string): Promise<FillEnd | FillGone | undefined> {
+    return this.#open().end(id)
   }
 
   override alarm(): Promise<void> {

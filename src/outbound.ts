@@ -13,7 +13,10 @@ const USER_AGENT = 'entrepot/0.1'
 /** Why no usable answer came: nobody there, nobody in time, a hop that is not allowed, or too many bytes. */
 export type OutboundFailure = 'network' | 'timeout' | 'forbidden' | 'too-large'
 
-/** An outbound request without an answer. A message of the kinds `forbidden` and `too-large` may be shown to clients: it names nothing that an upstream wrote. */
+/**
+ * An outbound request without an answer. A message of the kinds `forbidden` and `too-large` may be shown to
+ * clients: it names nothing that an upstream wrote.
+ */
 export class OutboundError extends Error {
   readonly kind: OutboundFailure
 
@@ -156,16 +159,16 @@ export async function readWhole(
   }
 }
 
-/** A deadline to race a read against: `expired` rejects with a time-out unless `clear` is called before. */
-export function timeoutAfter(within: number): {
+/** A deadline to race a wait against: `expired` rejects with a time-out unless `clear` is called before. */
+export function timeoutAfter(
+  within: number,
+  message = 'the body stalled',
+): {
   readonly expired: Promise<never>
   readonly clear: () => void
 } {
   const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => reject(new OutboundError('timeout', 'the body stalled')),
-    Math.max(0, within),
-  )
+  const timer = setTimeout(() => reject(new OutboundError('timeout', message)), Math.max(0, within))
   promise.catch(() => undefined)
   return { expired: promise, clear: () => clearTimeout(timer) }
 }

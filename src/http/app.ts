@@ -4,14 +4,14 @@
 import { Hono } from 'hono'
 import type { Context } from 'hono'
 import { resolveAddress } from '../oci/address.ts'
-import type { Address } from '../oci/address.ts'
+import type { AddressTable } from '../oci/address.ts'
 import { allowedMethods, parseEndpoint } from '../oci/endpoint.ts'
-import type { Endpoint, WrittenEndpoint } from '../oci/endpoint.ts'
+import type { WrittenEndpoint } from '../oci/endpoint.ts'
 import { RegistryError, errorBody } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { openForPull } from '../registry/open.ts'
 import { Services, platformSeams } from '../services.ts'
-import type { Log } from '../seams.ts'
+import type { Log, Now, Seams } from '../seams.ts'
 import { authorizePull } from './authorize.ts'
 import { getBlob } from './blobs.ts'
 import { respond } from './exchange.ts'
@@ -19,9 +19,12 @@ import type { Exchange } from './exchange.ts'
 import { getReferrers, getTags } from './listings.ts'
 import { getManifest } from './manifests.ts'
 
+/** What `/healthz` answers. */
+const READ_METHODS = ['GET', 'HEAD']
+
 interface AppEnv {
   Bindings: Env
-  Variables: { exchange: Exchange }
+  Variables: { exchange: Exchange; seams: Seams; services: Services }
 }
 
 /** Makes the app; `log` takes one line per request. */
@@ -30,42 +33,60 @@ export function createApp(log: Log): Hono<AppEnv> {
   app.use(async (c, next) => {
     const seams = platformSeams((work) => c.executionCtx.waitUntil(work), log)
     const startedAt = seams.now()
-    const exchange: Exchange = {
-      id: crypto.randomUUID(),
-      method: c.req.method,
-      query: new URLSearchParams(queryOf(c.req.url)),
-      headers: c.req.raw.headers,
-      services: new Services(c.env, seams),
-      endpoint: 'unknown',
-      address: undefined,
-      outcome: undefined,
-    }
+    const exchange = startExchange(c.req.raw, seams.now)
     c.set('exchange', exchange)
+    c.set('seams', seams)
     await next()
     logRequest(log, exchange, { response: c.res, ms: seams.now() - startedAt })
   })
-  app.get('/healthz', (c) => respond(c.var.exchange, { status: 200, body: 'ok\n' }))
-  app.all('*', (c) => dispatch(c.var.exchange, pathOf(c.req.url)))
+  // Within the first, so that a wrong configuration is an answer and a log line like any other.
+  app.use(async (c, next) => {
+    c.set('services', new Services(c.env, c.var.seams))
+    await next()
+  })
+  app.all('/healthz', (c) => getHealth(c.var.exchange))
+  app.all('*', (c) => dispatch(c.var.exchange, c.var.services, pathOf(c.req.url)))
   app.onError((error, c) => renderError(error, c, log))
   return app
 }
 
-async function dispatch(exchange: Exchange, path: string): Promise<Response> {
+function startExchange(request: Request, now: Now): Exchange {
+  return {
+    id: crypto.randomUUID(),
+    method: request.method,
+    query: new URLSearchParams(queryOf(request.url)),
+    headers: request.headers,
+    now,
+    endpoint: 'unknown',
+    address: undefined,
+    outcome: undefined,
+  }
+}
+
+function getHealth(exchange: Exchange): Response {
+  refuseMethod(exchange.method, READ_METHODS)
+  return respond(exchange, { status: 200, body: 'ok\n' })
+}
+
+async function dispatch(exchange: Exchange, services: Services, path: string): Promise<Response> {
   const written = parseEndpoint(path)
   if (written === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
   const { endpoint } = written
   exchange.endpoint = endpoint.kind
-  refuseLoop(exchange)
-  refuseMethod(exchange.method, endpoint)
-  if (endpoint.kind === 'base') return getBase(exchange, written)
+  refuseLoop(exchange, services.via)
+  refuseMethod(exchange.method, allowedMethods(endpoint.kind))
+  const { table } = services.config
+  if (endpoint.kind === 'base') return getBase(exchange, written, table)
   if (endpoint.kind === 'catalog') {
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'the catalog is not offered' })
   }
-  const address = resolve(exchange, { ...written, name: endpoint.name })
+  const { base } = written
+  const ns = exchange.query.getAll('ns')
+  const address = resolveAddress({ name: endpoint.name, base, ns }, table)
   exchange.address = address
-  authorizePull(address, exchange.services.config)
-  const repository = openForPull(address, exchange.services.opening())
+  authorizePull(address, services.config)
+  const repository = openForPull(address, services.opening())
   switch (endpoint.kind) {
     case 'manifest':
       return getManifest(exchange, repository, endpoint.reference)
@@ -77,46 +98,38 @@ async function dispatch(exchange: Exchange, path: string): Promise<Response> {
       return getReferrers(exchange, repository, { address, digest: endpoint.digest })
     case 'uploads':
     case 'upload':
-      throw unsupported(endpoint)
+      throw unsupported(allowedMethods(endpoint.kind))
     default:
       return endpoint satisfies never
   }
 }
 
 /** end-1; below a host, which must be one of the table. */
-function getBase(exchange: Exchange, { base }: WrittenEndpoint): Response {
-  if (base !== undefined && !exchange.services.config.table.upstreams.has(base.toLowerCase())) {
+function getBase(exchange: Exchange, { base }: WrittenEndpoint, table: AddressTable): Response {
+  if (base !== undefined && !table.upstreams.has(base.toLowerCase())) {
     throw new RegistryError('NAME_UNKNOWN')
   }
   const headers = { [HEADER.contentType]: 'application/json' }
   return respond(exchange, { status: 200, headers, body: '{}' })
 }
 
-function resolve(
-  exchange: Exchange,
-  { name, base }: { readonly name: string; readonly base: string | undefined },
-): Address {
-  const ns = exchange.query.getAll('ns')
-  return resolveAddress({ name, base, ns }, exchange.services.config.table)
-}
-
 /** A request of our own that an upstream sent back to us would wait for itself. */
-function refuseLoop(exchange: Exchange): void {
-  if (!exchange.headers.get(HEADER.via)?.includes(exchange.services.via)) return
+function refuseLoop(exchange: Exchange, via: string): void {
+  if (!exchange.headers.get(HEADER.via)?.includes(via)) return
   throw new RegistryError('UNKNOWN', {
     status: 502,
     message: 'this upstream leads back to this registry',
   })
 }
 
-function refuseMethod(method: string, endpoint: Endpoint): void {
-  if (!allowedMethods(endpoint.kind).includes(method)) throw unsupported(endpoint)
+function refuseMethod(method: string, allowed: readonly string[]): void {
+  if (!allowed.includes(method)) throw unsupported(allowed)
 }
 
-function unsupported(endpoint: Endpoint): RegistryError {
+function unsupported(allowed: readonly string[]): RegistryError {
   return new RegistryError('UNSUPPORTED', {
     message: 'a mirrored repository can only be read',
-    headers: { [HEADER.allow]: allowedMethods(endpoint.kind).join(', ') },
+    headers: { [HEADER.allow]: allowed.join(', ') },
   })
 }
 

@@ -3,7 +3,7 @@
 
 import type { Address } from '../oci/address.ts'
 import { HEADER } from '../oci/header.ts'
-import type { Services } from '../services.ts'
+import type { Now } from '../seams.ts'
 
 /** How an answer was come by, as the log and `Cache-Status` tell it. */
 export type Outcome = 'hit' | 'miss' | 'stale' | 'fill' | 'direct'
@@ -23,7 +23,7 @@ export interface Exchange {
   readonly method: string
   readonly query: URLSearchParams
   readonly headers: Headers
-  readonly services: Services
+  readonly now: Now
   endpoint: string
   address: Address | undefined
   outcome: Outcome | undefined
@@ -45,8 +45,12 @@ export function respond(
   headers.set(HEADER.cacheStatus, exchange.outcome ? CACHE_STATUS[exchange.outcome] : 'entrepot')
   const ns = exchange.address?.ns
   if (ns !== undefined) headers.set(HEADER.ociNamespace, ns)
-  const body = exchange.method === 'HEAD' ? null : (answer.body ?? null)
-  return new Response(body, { status: answer.status, headers })
+  const { body = null } = answer
+  // Known here, so that HEAD tells it like GET and the log has it.
+  if (typeof body === 'string') {
+    headers.set(HEADER.contentLength, String(new TextEncoder().encode(body).byteLength))
+  }
+  return new Response(exchange.method === 'HEAD' ? null : body, { status: answer.status, headers })
 }
 
 /** Tells a client that what it gets may be out of date: RFC 9111's code for caches, and the one that OCI clients print. */

@@ -32,12 +32,15 @@ export async function getManifest(
     [HEADER.cacheControl]: isTag ? REVALIDATE : IMMUTABLE,
   }
   if (isTag) {
-    const age = Math.floor((exchange.services.seams.now() - answer.verifiedAt) / 1000)
+    const age = Math.floor((exchange.now() - answer.verifiedAt) / 1000)
     headers[HEADER.age] = String(Math.max(0, age))
   }
-  if (isNotModified(exchange, etag)) return respond(exchange, { status: 304, headers })
-  headers[HEADER.contentType] = mediaType
-  headers[HEADER.contentLength] = String(bytes?.byteLength ?? 0)
-  const response = respond(exchange, { status: 200, headers, body: bytes })
+  const isChanged = !isNotModified(exchange, etag)
+  if (isChanged) {
+    headers[HEADER.contentType] = mediaType
+    headers[HEADER.contentLength] = String(bytes?.byteLength ?? 0)
+  }
+  const answered = isChanged ? { status: 200, headers, body: bytes } : { status: 304, headers }
+  const response = respond(exchange, answered)
   return warning === undefined ? response : warn(response, warning)
 }

@@ -13,10 +13,13 @@ import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
 import { streamDirectly } from './direct.ts'
-import type { FillAnswer, FillRequest } from './fill-keeper.ts'
+import type { FillGone, FillRequest } from './fill-keeper.ts'
 import { FillReader } from './fill-reader.ts'
 import type { Slice } from './fill-reader.ts'
-import type { FillProgress } from './fill.ts'
+import type { FillEnd, FillProgress } from './fill.ts'
+import { storing } from './output.ts'
+import { PATIENCE } from './patience.ts'
+import type { Patience } from './patience.ts'
 
 /** A blob, or the part of it that was asked for. */
 export interface ServedBlob {
@@ -44,7 +47,8 @@ export type BlobQuestion =
 /** A `BlobFill` as this room sees it. */
 export interface FillStub {
   begin(request: FillRequest): Promise<FillProgress>
-  progress(id: string, from: number): Promise<FillAnswer>
+  progress(id: string, from: number): Promise<FillProgress | FillGone>
+  end(id: string): Promise<FillEnd | FillGone | undefined>
 }
 
 /** What reading blobs needs. */
@@ -60,9 +64,12 @@ export interface MirroredBlobsGiven {
 /** Reads the blobs of one repository. */
 export class MirroredBlobs {
   readonly #given: MirroredBlobsGiven
+  readonly #patience: Patience
 
-  constructor(given: MirroredBlobsGiven) {
+  /** `patience` is shortened by tests. */
+  constructor(given: MirroredBlobsGiven, patience: Patience = PATIENCE) {
     this.#given = given
+    this.#patience = patience
   }
 
   /** Answers from the first source that has the blob. */
@@ -82,10 +89,10 @@ export class MirroredBlobs {
   async #stored(key: StorageKey, question: BlobQuestion): Promise<BlobAnswer | undefined> {
     const { blobs } = this.#given
     if (question.wants === 'size') {
-      const size = await blobs.head(key)
+      const size = await storing(blobs.head(key), this.#patience.lookup)
       return size === undefined ? undefined : sized(size, 'hit')
     }
-    const blob = await blobs.get(key, question.range)
+    const blob = await storing(blobs.get(key, question.range), this.#patience.lookup)
     if (blob === undefined) return undefined
     if ('unsatisfiable' in blob) return { ok: false, unsatisfiable: blob.unsatisfiable }
     const { size, body, offset, length } = blob
@@ -95,7 +102,8 @@ export class MirroredBlobs {
 
   async #filled(key: StorageKey, digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
     const { name, fillOf } = this.#given
-    const progress = await fillOf(key).begin({ ...name, digest, key, wants: question.wants })
+    const beginning = fillOf(key).begin({ ...name, digest, key, wants: question.wants })
+    const progress = await storing(beginning, this.#patience.begin)
     if (progress.state === 'stored') {
       const stored = await this.#stored(key, question)
       if (stored === undefined) throw new Error('the blob was removed while it was being served')
@@ -119,7 +127,9 @@ export class MirroredBlobs {
     const slice = sliceOf(question.range, size)
     if ('unsatisfiable' in slice) return { ok: false, unsatisfiable: slice.unsatisfiable }
     const progress = (id: string, from: number) => fillOf(key).progress(id, from)
-    const { body, work } = FillReader.read({ key, bucket, blobs, progress }, running, slice)
+    const end = (id: string) => fillOf(key).end(id)
+    const given = { key, bucket, blobs, progress, end }
+    const { body, work } = FillReader.read(given, running, slice, this.#patience)
     seams.defer(work)
     return { ok: true, size, range: slice.range, body, outcome: 'fill' }
   }

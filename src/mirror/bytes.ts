@@ -1,6 +1,8 @@
 // The bytes of a source with patience: the next chunk if it comes in time, and the read that did not is
 // kept for later.
 
+import { LATE, within } from './patience.ts'
+
 /** What bytes are read from; `undefined` is the end. */
 interface Source {
   read(): Promise<Uint8Array | undefined>
@@ -15,41 +17,35 @@ export class Bytes {
     this.#source = source
   }
 
-  /** The next chunk; `undefined` at the end; `idle` when none has come within `patience` (milliseconds). */
-  async next(patience: number): Promise<Uint8Array | undefined | 'idle'> {
+  /** The next chunk; `undefined` at the end; `LATE` when none has come within `patience` (milliseconds). */
+  async next(patience: number): Promise<Uint8Array | undefined | typeof LATE> {
     this.#reading ??= this.#source.read()
-    const { promise: idle, resolve } = Promise.withResolvers<'idle'>()
-    const timer = setTimeout(() => resolve('idle'), Math.max(0, patience))
-    try {
-      const chunk = await Promise.race([this.#reading, idle])
-      if (chunk !== 'idle') this.#reading = undefined
-      return chunk
-    } finally {
-      clearTimeout(timer)
-    }
+    const chunk = await within(this.#reading, patience)
+    if (chunk !== LATE) this.#reading = undefined
+    return chunk
   }
 
   /**
-   * Reads on until the end, until more than `limit` bytes are there, or until `within` milliseconds have
+   * Reads on until the end, until more than `limit` bytes are there, or until `patience` milliseconds have
    * passed. `isWhole` tells that it was the end.
    */
-  async readAll(limit: number, within: number): Promise<{ bytes: Uint8Array; isWhole: boolean }> {
+  async readAll(limit: number, patience: number): Promise<{ bytes: Uint8Array; isWhole: boolean }> {
+    const { promise: over, resolve } = Promise.withResolvers<typeof LATE>()
+    const timer = setTimeout(() => resolve(LATE), patience)
     const chunks: Uint8Array[] = []
     let length = 0
-    const { promise: over, resolve } = Promise.withResolvers<'idle'>()
-    const timer = setTimeout(() => resolve('idle'), within)
     try {
-      for (;;) {
+      while (length <= limit) {
         this.#reading ??= this.#source.read()
         const chunk = await Promise.race([this.#reading, over])
-        if (chunk === 'idle') return { bytes: concatenate(chunks, length), isWhole: false }
+        if (chunk === LATE) break
         this.#reading = undefined
         if (chunk === undefined) return { bytes: concatenate(chunks, length), isWhole: true }
         // A copy: a chunk may be a few bytes in a large buffer.
         chunks.push(chunk.slice())
         length += chunk.byteLength
-        if (length > limit) return { bytes: concatenate(chunks, length), isWhole: false }
       }
+      return { bytes: concatenate(chunks, length), isWhole: false }
     } finally {
       clearTimeout(timer)
     }

@@ -8,20 +8,21 @@ import type { BlobStore } from '../storage/blobs.ts'
 import type { StorageKey } from '../storage/keys.ts'
 import type { BlobSource } from '../upstream/blob-source.ts'
 import { Fill } from './fill.ts'
-import type { FillProgress } from './fill.ts'
+import type { FillEnd, FillProgress } from './fill.ts'
+import { storing } from './output.ts'
+import { LATE, PATIENCE, within } from './patience.ts'
+import type { Patience } from './patience.ts'
 import { deleteSegments } from './segments.ts'
 
-/** A client gets its headers after so long at the latest, once the upstream has sent its own (milliseconds). */
-const HEADERS_WITHIN = 5000
-/** No call waits longer than this for news; the caller asks again (milliseconds). */
-const NEWS_WITHIN = 20_000
-/** "Not found" is believed for so long (milliseconds). */
+/** "Not found" is believed for so long (milliseconds), of so many repositories. */
 const NEGATIVE_TTL = 60_000
-/** No fill outlives this: the platform ends an object without a client after 15 min (milliseconds). */
+const MAX_NEGATIVE = 1000
+/** When the alarm looks for what a reset has left; a fill that still runs then is let be (milliseconds). */
 const LEFT_OVER_AFTER = 20 * 60 * 1000
 /** Segments of a blob that could not be stored stay so long for the clients that read them (milliseconds). */
 const KEEP_SEGMENTS = 10 * 60 * 1000
-const FILLS = 'fills'
+/** What the upstream says of one repository, and may not say of another that shares the storage key. */
+const OF_REPOSITORY: readonly string[] = ['not-found', 'denied', 'unauthorized', 'invalid']
 
 /** Which blob to fill, and what the caller waits for: bytes to send, or only the size. */
 export interface FillRequest {
@@ -32,8 +33,10 @@ export interface FillRequest {
   readonly wants: 'bytes' | 'size'
 }
 
-/** How far a fill is, or that the object knows nothing of it (any more). */
-export type FillAnswer = FillProgress | { readonly state: 'gone' }
+/** That the object knows nothing of a fill (any more). */
+export interface FillGone {
+  readonly state: 'gone'
+}
 
 /** What a keeper is given. */
 export interface FillKeeperGiven {
@@ -47,24 +50,43 @@ export interface FillKeeperGiven {
   readonly log: Log
 }
 
-/** State and decisions of a `BlobFill`. */
+/** A fill, and whose request it makes. */
+interface Started {
+  readonly fill: Fill
+  readonly repository: RepositoryName
+}
+
+/** State and decisions of a `BlobFill`. In its storage: the id of each fill that may have segments. */
 export class FillKeeper {
   readonly #given: FillKeeperGiven
-  #fill: Fill | undefined
-  #beginning: Promise<Fill | number> | undefined
-  #failedAt = 0
+  readonly #patience: Patience
+  readonly #missing = new Map<RepositoryName, number>()
+  #started: Started | undefined
+  #starting: Promise<Started | number> | undefined
+  #askedAt = 0
 
-  constructor(given: FillKeeperGiven) {
+  /** `patience` is shortened by tests. */
+  constructor(given: FillKeeperGiven, patience: Patience = PATIENCE) {
     this.#given = given
+    this.#patience = patience
   }
 
   /** Joins or starts the fill, and tells as soon as there is something to send. */
   async begin(request: FillRequest): Promise<FillProgress> {
+    this.#askedAt = this.#given.now()
     try {
-      const fill = this.#current() ?? (await this.#start(request))
-      if (typeof fill === 'number') return { state: 'stored', size: fill }
-      await this.#news(fill, request.wants)
-      return fill.progress(0)
+      for (;;) {
+        const running = this.#running()
+        if (running === undefined && this.#isMissing(request.repository)) return NOT_FOUND
+        const started = running ?? (await this.#start(request))
+        if (typeof started === 'number') return { state: 'stored', size: started }
+        await this.#news(started.fill, request.wants)
+        const progress = started.fill.progress(0)
+        // What another repository was refused says nothing of this one: it is asked for in turn.
+        const isOwn = started.repository === request.repository
+        if (isOwn || progress.state !== 'failed') return progress
+        if (!OF_REPOSITORY.includes(progress.failure.kind)) return progress
+      }
     } catch (error) {
       this.#given.log('fill-start-failed', { key: request.key, reason: String(error) })
       return { state: 'failed', failure: { kind: 'storage', reason: String(error) } }
@@ -72,104 +94,140 @@ export class FillKeeper {
   }
 
   /** How far the fill is, as soon as there is more than the first `from` segments, or at the end. */
-  async progress(id: string, from: number): Promise<FillAnswer> {
-    const fill = this.#fill
-    if (fill?.id !== id) return { state: 'gone' }
-    const until = this.#given.now() + NEWS_WITHIN
-    for (;;) {
+  async progress(id: string, from: number): Promise<FillProgress | FillGone> {
+    return this.#when(id, (fill) => {
       const progress = fill.progress(from)
-      const isNews =
-        progress.state !== 'filling' || progress.segments.length > 0 || progress.isComplete
-      if (isNews || fill.isOver || this.#given.now() >= until) return progress
-      if ((await within(fill.changed(), NEWS_WITHIN)) === 'late') return fill.progress(from)
-    }
+      const isNews = progress.state !== 'filling' || progress.segments.length > 0
+      return { isNews: isNews || progress.isComplete, answer: progress }
+    })
+  }
+
+  /** How the fill ended; `undefined` when it has not within the time that a call may take. */
+  async end(id: string): Promise<FillEnd | FillGone | undefined> {
+    return this.#when(id, ({ end }) => ({ isNews: end !== undefined, answer: end }))
   }
 
   /** Removes the segments of fills that a reset has ended, and of those that were kept for their readers. */
   async alarm(): Promise<void> {
-    const { storage, bucket, now } = this.#given
-    const running = this.#fill?.isOver === false ? this.#fill.id : undefined
+    const { storage, bucket, now, log } = this.#given
     // Set first, so that a failure below is tried again.
     await storage.setAlarm(now() + LEFT_OVER_AFTER)
-    for (const id of (await storage.get<string[]>(FILLS)) ?? []) {
-      if (id !== running) await deleteSegments(bucket, id)
+    if (this.#started?.fill.end !== undefined) this.#started = undefined
+    try {
+      for (const id of this.#noted()) {
+        if (id === this.#started?.fill.id) continue
+        await deleteSegments(bucket, id)
+        storage.kv.delete(id)
+      }
+    } catch (error) {
+      log('segments-not-removed', { reason: String(error) })
     }
-    if (running === undefined) await storage.deleteAll()
-    else await storage.put(FILLS, [running])
+    await this.#forget()
   }
 
-  #current(): Fill | undefined {
-    const fill = this.#fill
-    if (fill === undefined || !fill.isOver) return fill
-    const progress = fill.progress(0)
-    const isNegative = progress.state === 'failed' && progress.failure.kind === 'not-found'
-    return isNegative && this.#given.now() - this.#failedAt < NEGATIVE_TTL ? fill : undefined
+  /** The fill to join: one that runs, or whose segments are all there is of the blob. */
+  #running(): Started | undefined {
+    const fill = this.#started?.fill
+    return fill?.end === undefined || fill.needsSegments ? this.#started : undefined
   }
 
-  #start(request: FillRequest): Promise<Fill | number> {
-    this.#beginning ??= this.#startOnce(request).finally(() => {
-      this.#beginning = undefined
+  #start(request: FillRequest): Promise<Started | number> {
+    this.#starting ??= this.#startOnce(request).finally(() => {
+      this.#starting = undefined
     })
-    return this.#beginning
+    return this.#starting
   }
 
-  async #startOnce(request: FillRequest): Promise<Fill | number> {
-    const { blobs, defer } = this.#given
-    const size = await blobs.head(request.key)
+  async #startOnce(request: FillRequest): Promise<Started | number> {
+    const { blobs, defer, now, open, statedSize } = this.#given
+    const { key, digest, repository } = request
+    const size = await storing(blobs.head(key), this.#patience.lookup)
     if (size !== undefined) return size
     const id = crypto.randomUUID()
     const fill = new Fill({
       ...this.#given,
       id,
-      key: request.key,
-      digest: request.digest,
-      open: () => this.#open(request, id),
-      statedSize: () => this.#given.statedSize(request),
+      key,
+      digest,
+      open: () => open(request),
+      statedSize: () => statedSize(request),
+      note: () => this.#note(id),
+      isAbandoned: () => now() - this.#askedAt > this.#patience.absence,
+      patience: this.#patience,
     })
-    this.#fill = fill
-    defer(this.#run(fill))
-    return fill
+    this.#started = { fill, repository }
+    defer(this.#run(this.#started))
+    return this.#started
   }
 
-  /** Notes the fill once the upstream has the blob: before its first segment exists, and not for a guess. */
-  async #open(request: FillRequest, id: string): Promise<BlobSource> {
-    const { storage, now } = this.#given
-    const source = await this.#given.open(request)
-    await storage.put(FILLS, [...((await storage.get<string[]>(FILLS)) ?? []), id])
-    await storage.setAlarm(now() + LEFT_OVER_AFTER)
-    return source
-  }
-
-  async #run(fill: Fill): Promise<void> {
+  async #run({ fill, repository }: Started): Promise<void> {
     const { storage, now } = this.#given
     await fill.run()
-    this.#failedAt = now()
+    if (fill.end?.state === 'failed' && fill.end.failure.kind === 'not-found') {
+      this.#miss(repository)
+    }
+    if (!fill.hasSegments) return
     if (fill.needsSegments) {
       await storage.setAlarm(now() + KEEP_SEGMENTS)
       return
     }
     await fill.removeSegments()
-    const others = ((await storage.get<string[]>(FILLS)) ?? []).filter((id) => id !== fill.id)
-    if (others.length > 0) await storage.put(FILLS, others)
-    else await storage.deleteAll()
+    storage.kv.delete(fill.id)
+    await this.#forget()
+  }
+
+  /** Written before the first segment: R2 is not asked for anything until this is on disk. */
+  async #note(id: string): Promise<void> {
+    const { storage, now } = this.#given
+    storage.kv.put(id, true)
+    await storage.setAlarm(now() + LEFT_OVER_AFTER)
+  }
+
+  #noted(): string[] {
+    return Array.from(this.#given.storage.kv.list(), ([id]) => id)
+  }
+
+  /** Leaves nothing behind, the alarm included, when no fill is noted. */
+  async #forget(): Promise<void> {
+    if (this.#noted().length === 0) await this.#given.storage.deleteAll()
+  }
+
+  #isMissing(repository: RepositoryName): boolean {
+    return (this.#missing.get(repository) ?? 0) > this.#given.now()
+  }
+
+  #miss(repository: RepositoryName): void {
+    const [oldest] = this.#missing.keys()
+    if (oldest !== undefined && this.#missing.size >= MAX_NEGATIVE) this.#missing.delete(oldest)
+    this.#missing.set(repository, this.#given.now() + NEGATIVE_TTL)
   }
 
   async #news(fill: Fill, wants: FillRequest['wants']): Promise<void> {
-    const until = this.#given.now() + NEWS_WITHIN
-    while (!fill.isReadable && this.#given.now() < until) {
-      if (fill.hasHeaders && wants === 'size' && fill.isSized) return
-      const patience = fill.hasHeaders && fill.isSized ? HEADERS_WITHIN : NEWS_WITHIN
-      if ((await within(fill.changed(), patience)) === 'late') return
+    const { now } = this.#given
+    const { headers, news } = this.#patience
+    const until = now() + news
+    while (!fill.isReadable && now() < until) {
+      if (fill.isSized && wants === 'size') return
+      const patience = Math.min(until - now(), fill.isSized ? headers : news)
+      if ((await within(fill.changed(), patience)) === LATE) return
+    }
+  }
+
+  async #when<Answer>(
+    id: string,
+    look: (fill: Fill) => { readonly isNews: boolean; readonly answer: Answer },
+  ): Promise<Answer | FillGone> {
+    const { now } = this.#given
+    this.#askedAt = now()
+    const fill = this.#started?.fill
+    if (fill?.id !== id) return { state: 'gone' }
+    const until = now() + this.#patience.news
+    for (;;) {
+      const { isNews, answer } = look(fill)
+      if (isNews || now() >= until) return answer
+      if ((await within(fill.changed(), until - now())) === LATE) return look(fill).answer
     }
   }
 }
 
-async function within(change: Promise<void>, patience: number): Promise<'late' | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<'late'>()
-  const timer = setTimeout(() => resolve('late'), patience)
-  try {
-    return (await Promise.race([change, late])) ?? undefined
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const NOT_FOUND = { state: 'failed', failure: { kind: 'not-found' } } as const

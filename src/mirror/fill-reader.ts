@@ -4,11 +4,15 @@
 import type { BlobStore } from '../storage/blobs.ts'
 import { segmentKey } from '../storage/keys.ts'
 import type { StorageKey } from '../storage/keys.ts'
-import type { FillAnswer } from './fill-keeper.ts'
-import type { FillProgress } from './fill.ts'
+import type { FillGone } from './fill-keeper.ts'
+import type { FillEnd, FillProgress } from './fill.ts'
+import { LATE, PATIENCE, within } from './patience.ts'
+import type { Patience } from './patience.ts'
 
 /** Bytes moved in one step. */
 const CHUNK = 256 * 1024
+/** How often a segment, a blob or an object is asked for before it counts as lost. */
+const ATTEMPTS = 2
 
 /** The part of a blob that the client wants; `end` is unknown while the size is. */
 export interface Slice {
@@ -16,12 +20,13 @@ export interface Slice {
   readonly end: number | undefined
 }
 
-/** What a reader is given. */
+/** What a reader is given; `progress` and `end` are the object's. */
 export interface FillReaderGiven {
   readonly key: StorageKey
   readonly bucket: R2Bucket
   readonly blobs: BlobStore
-  readonly progress: (id: string, from: number) => Promise<FillAnswer>
+  readonly progress: (id: string, from: number) => Promise<FillProgress | FillGone>
+  readonly end: (id: string) => Promise<FillEnd | FillGone | undefined>
 }
 
 type Running = FillProgress & { readonly state: 'filling' }
@@ -29,6 +34,7 @@ type Running = FillProgress & { readonly state: 'filling' }
 /** Reads one slice of a running fill into a stream. */
 export class FillReader {
   readonly #given: FillReaderGiven
+  readonly #patience: Patience
   readonly #id: string
   readonly #end: number | undefined
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>
@@ -37,31 +43,33 @@ export class FillReader {
 
   private constructor(
     given: FillReaderGiven,
-    id: string,
-    to: { readonly slice: Slice; readonly writer: WritableStreamDefaultWriter<Uint8Array> },
+    of: { readonly id: string; readonly slice: Slice; readonly patience: Patience },
+    writer: WritableStreamDefaultWriter<Uint8Array>,
   ) {
     this.#given = given
-    this.#id = id
-    this.#position = to.slice.offset
-    this.#end = to.slice.end
-    this.#writer = to.writer
+    this.#patience = of.patience
+    this.#id = of.id
+    this.#position = of.slice.offset
+    this.#end = of.slice.end
+    this.#writer = writer
   }
 
   /**
    * A body with the slice, and the work that feeds it: it ends when the client has everything or has left.
-   * The body is cut short, never ended, when the fill fails.
+   * The body is cut short, never ended, when the fill fails. `patience` is shortened by tests.
    */
   static read(
     given: FillReaderGiven,
     running: Running,
     slice: Slice,
+    patience: Patience = PATIENCE,
   ): { readonly body: ReadableStream<Uint8Array>; readonly work: Promise<void> } {
     const { readable, writable } =
       slice.end === undefined
         ? new IdentityTransformStream()
         : new FixedLengthStream(slice.end - slice.offset)
-    const writer = writable.getWriter()
-    const reader = new FillReader(given, running.id, { slice, writer })
+    const of = { id: running.id, slice, patience }
+    const reader = new FillReader(given, of, writable.getWriter())
     return { body: readable, work: reader.#run(running) }
   }
 
@@ -76,19 +84,20 @@ export class FillReader {
   }
 
   async #follow(running: Running): Promise<void> {
-    let answer: FillAnswer = running
+    let answer: FillProgress | FillGone = running
     let start = 0
     let n = 0
     for (;;) {
       if (answer.state !== 'filling') return this.#finish(answer)
       for (const length of answer.segments) {
-        if (!(await this.#segment(n, { start, length }))) return this.#finish(await this.#ended(n))
+        if (!(await this.#segment(n, { start, length }))) return this.#finish(await this.#ending())
         if (this.#isDone()) return
         start += length
         n += 1
       }
-      if (answer.isComplete && answer.segments.length === 0) return
-      answer = await this.#progress(n)
+      if (answer.isComplete) return
+      const from = n
+      answer = await this.#ask(() => this.#given.progress(this.#id, from))
     }
   }
 
@@ -97,61 +106,79 @@ export class FillReader {
     n: number,
     at: { readonly start: number; readonly length: number },
   ): Promise<boolean> {
-    const offset = this.#position - at.start
-    if (offset >= at.length) return true
-    const end = Math.min(at.length, (this.#end ?? Infinity) - at.start)
-    const range = { offset, length: end - offset }
-    const object = await this.#given.bucket
-      .get(segmentKey(this.#id, n), { range })
-      .catch(() => null)
-    if (object === null) return false
-    await this.#copy(object.body)
-    return this.#position === at.start + end
+    const end = Math.min(at.start + at.length, this.#end ?? Infinity)
+    for (let attempt = 0; attempt < ATTEMPTS && this.#position < end; attempt++) {
+      const range = { offset: this.#position - at.start, length: end - this.#position }
+      const key = segmentKey(this.#id, n)
+      const object = await this.#reading(this.#given.bucket.get(key, { range }))
+      if (object === null) return false
+      if (object !== undefined) await this.#copy(object.body)
+    }
+    return this.#position >= end
   }
 
   /** Copies until the end of `body` or its failure; `#position` tells how far it came. */
   async #copy(body: ReadableStream): Promise<void> {
     const reader = body.getReader({ mode: 'byob' })
-    for (;;) {
-      const { done, value } = await reader.read(new Uint8Array(CHUNK)).catch(() => GONE)
-      if (done || value === undefined) return
-      const { byteLength } = value
-      // A write that fails is the client's leaving: it ends everything.
-      await this.#writer.write(value)
-      this.#position += byteLength
+    try {
+      for (;;) {
+        const { done, value } = (await this.#reading(reader.read(new Uint8Array(CHUNK)))) ?? LOST
+        if (done || value === undefined) return
+        const { byteLength } = value
+        // A write that fails is the client's leaving: it ends everything.
+        await this.#writer.write(value)
+        this.#position += byteLength
+      }
+    } finally {
+      // A body that stalls may never let go; nobody waits for it.
+      void reader.cancel().catch(() => undefined)
     }
   }
 
   /** Waits for the fill to end: without its segments, only the stored blob can help. */
-  async #ended(from: number): Promise<FillAnswer> {
+  async #ending(): Promise<FillEnd | FillGone> {
     for (;;) {
-      const answer = await this.#progress(from)
-      if (answer.state !== 'filling' || answer.isComplete) return { state: 'gone' }
-      from += answer.segments.length
+      const end = await this.#ask(() => this.#given.end(this.#id))
+      if (end !== undefined) return end
     }
   }
 
-  async #progress(from: number): Promise<FillAnswer> {
+  async #finish(end: FillEnd | FillGone): Promise<void> {
+    if (end.state === 'failed') throw new Error('the fill failed')
+    const last = this.#end === undefined ? undefined : this.#end - 1
+    for (let attempt = 0; attempt < ATTEMPTS && !this.#isDone(); attempt++) {
+      const range = { kind: 'slice', first: this.#position, last } as const
+      const stored = await this.#reading(this.#given.blobs.get(this.#given.key, range))
+      if (stored === undefined) continue
+      if ('unsatisfiable' in stored) {
+        if (stored.unsatisfiable === this.#position) return
+        break
+      }
+      await this.#copy(stored.body)
+      if (this.#position === stored.offset + stored.length) return
+    }
+    if (!this.#isDone()) throw new Error('the fill is gone and nothing is stored')
+  }
+
+  /** What storage answers, or `undefined` when it fails or does not answer. */
+  async #reading<Value>(work: Promise<Value>): Promise<Value | undefined> {
     try {
-      return await this.#given.progress(this.#id, from)
+      const value = await within(work, this.#patience.storage)
+      return value === LATE ? undefined : value
     } catch {
-      // The object was reset: what it had finished is in R2, what it had not is lost.
-      return { state: 'gone' }
+      return undefined
     }
   }
 
-  async #finish(answer: FillAnswer): Promise<void> {
-    if (answer.state === 'failed') throw new Error('the fill failed')
-    const length = this.#end === undefined ? {} : { last: this.#end - 1 }
-    const range = { kind: 'slice', first: this.#position, last: undefined, ...length } as const
-    const stored = this.#isDone() ? undefined : await this.#given.blobs.get(this.#given.key, range)
-    if (stored === undefined || 'unsatisfiable' in stored) {
-      if (this.#isDone() || stored?.unsatisfiable === this.#position) return
-      throw new Error('the fill is gone and nothing is stored')
+  async #ask<Answer>(question: () => Promise<Answer>): Promise<Answer | FillGone> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        return await question()
+      } catch {
+        // A call that was lost is made again; an object that was reset says at the second one that it knows nothing.
+      }
     }
-    await this.#copy(stored.body)
-    if (this.#position !== stored.offset + stored.length)
-      throw new Error('the stored blob was cut short')
+    return { state: 'gone' }
   }
 
   #isDone(): boolean {
@@ -159,4 +186,4 @@ export class FillReader {
   }
 }
 
-const GONE = { done: true, value: undefined } as const
+const LOST = { done: true, value: undefined } as const

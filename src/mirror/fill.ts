@@ -1,10 +1,11 @@
 // One fill: the upstream's bytes of one blob are read once, hashed, and written twice, as segments for the
 // clients that wait and as the blob itself. Clients never slow it, and nothing shows under the digest, nor
-// does the last segment, before the hash holds. See docs/decisions/0002-fills-write-clients-read.md.
+// does the last segment, before the hash holds. See docs/decisions/0002-a-fill-writes-clients-read.md.
 
 import { digestOf, algorithmOf } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log, Now } from '../seams.ts'
+import type { BlobWriter } from '../storage/blob-writer.ts'
 import type { BlobStore } from '../storage/blobs.ts'
 import { Digester } from '../storage/digester.ts'
 import { segmentKey } from '../storage/keys.ts'
@@ -15,15 +16,20 @@ import type { UpstreamFailure } from '../upstream/error.ts'
 import { Bytes } from './bytes.ts'
 import { Output, StorageError, storing, writeAll } from './output.ts'
 import type { Outputs } from './output.ts'
+import { LATE, within } from './patience.ts'
+import type { Patience } from './patience.ts'
 import { SegmentWriter, deleteSegments } from './segments.ts'
 
 /** A blob up to this size that arrives within a second is stored at once, without segments (bytes). */
 const MAX_WITHOUT_SEGMENTS = 4 * 1024 * 1024
-/** Bytes that have waited so long are cut into a segment of their own (milliseconds). */
-const CUT_AFTER = 1000
 
 /** Why a fill ended without a blob: the upstream's fault, or the storage's (then the upstream can still be streamed). */
 export type FillFailure = UpstreamFailure | { readonly kind: 'storage'; readonly reason: string }
+
+/** How a fill ended. */
+export type FillEnd =
+  | { readonly state: 'stored'; readonly size: number }
+  | { readonly state: 'failed'; readonly failure: FillFailure }
 
 /** How far a fill is. `segments` are the lengths of those that can be read, from the one that was asked for. */
 export type FillProgress =
@@ -32,10 +38,10 @@ export type FillProgress =
       readonly id: string
       readonly size: number | undefined
       readonly segments: readonly number[]
+      /** Whether `segments` reach to the end of the whole, verified blob. */
       readonly isComplete: boolean
     }
-  | { readonly state: 'stored'; readonly size: number }
-  | { readonly state: 'failed'; readonly failure: FillFailure }
+  | FillEnd
 
 /** What a fill is given. */
 export interface FillGiven {
@@ -48,8 +54,13 @@ export interface FillGiven {
   readonly open: () => Promise<BlobSource>
   /** The size that a manifest states, asked only when the upstream does not say. */
   readonly statedSize: () => Promise<number | undefined>
+  /** Notes, before the first one exists, that there will be segments to remove. */
+  readonly note: () => Promise<void>
+  /** Whether everybody has left so long ago that the platform is about to end this. */
+  readonly isAbandoned: () => boolean
   readonly now: Now
   readonly log: Log
+  readonly patience: Patience
 }
 
 /** A running or finished fill. */
@@ -58,7 +69,9 @@ export class Fill {
   readonly #given: FillGiven
   readonly #segments: number[] = []
   #size: number | undefined
-  #end: 'stored' | FillFailure | undefined
+  #end: FillEnd | undefined
+  /** Present once there may be segments. */
+  #segmentWriter: SegmentWriter | undefined
   /** Whether the segments hold the whole, verified blob. */
   #isComplete = false
   #hasHeaders = false
@@ -69,112 +82,128 @@ export class Fill {
     this.#given = given
   }
 
-  /** Whether it has ended, one way or the other. */
-  get isOver(): boolean {
-    return this.#end !== undefined
+  /** How it ended; `undefined` while it runs. */
+  get end(): FillEnd | undefined {
+    return this.#end
   }
 
   /** Whether anything can be told to a client: bytes, or how it ended. */
   get isReadable(): boolean {
-    return this.isOver || this.#segments.length > 0
+    return this.#end !== undefined || this.#segments.length > 0
   }
 
-  /** Whether the upstream has answered with the blob's headers. */
-  get hasHeaders(): boolean {
-    return this.#hasHeaders
-  }
-
-  /** Whether the size is known. */
+  /** Whether the upstream has answered with the blob's headers, and its size is known. */
   get isSized(): boolean {
-    return this.#size !== undefined
+    return this.#hasHeaders && this.#size !== undefined
+  }
+
+  /** Whether there may be segments in storage. */
+  get hasSegments(): boolean {
+    return this.#segmentWriter !== undefined
+  }
+
+  /** Whether clients read segments because there is no stored blob to go on with. */
+  get needsSegments(): boolean {
+    return this.#isComplete && this.#end?.state === 'failed'
   }
 
   /** How far it is, with the segments from number `from` on. */
   progress(from: number): FillProgress {
-    if (this.#end === 'stored') return { state: 'stored', size: this.#size ?? 0 }
     // A failed put loses the copy, not the segments: clients that read them finish.
-    if (this.#end !== undefined && !this.#isComplete) return { state: 'failed', failure: this.#end }
+    if (this.#end !== undefined && !this.needsSegments) return this.#end
     const segments = this.#segments.slice(from)
-    return {
-      state: 'filling',
-      id: this.id,
-      size: this.#size,
-      segments,
-      isComplete: this.#isComplete,
-    }
+    const isComplete = this.#isComplete
+    return { state: 'filling', id: this.id, size: this.#size, segments, isComplete }
   }
 
-  /** Resolves at the next change: a segment, or the end. */
+  /** Resolves at the next change: headers, a segment, or the end. */
   changed(): Promise<void> {
     return this.#waiting.promise
   }
 
-  /** Runs to the end. Never rejects: how it ended is in `progress`. */
+  /** Runs to the end. Never rejects: how it ended is in `end`. */
   async run(): Promise<void> {
+    const { key, log } = this.#given
     try {
-      await this.#fill(await this.#open())
-      this.#finish('stored')
+      this.#end = { state: 'stored', size: await this.#fill(await this.#given.open()) }
     } catch (error) {
-      this.#finish(fillFailureOf(error))
-      this.#given.log('fill-failed', { key: this.#given.key, reason: String(error) })
+      this.#end = { state: 'failed', failure: fillFailureOf(error) }
+      log('fill-failed', { key, reason: String(error) })
+    }
+    this.#notify()
+  }
+
+  /** Removes the segments, once how it ended is known to whoever asks. @throws when some may be left. */
+  async removeSegments(): Promise<void> {
+    const { bucket, patience } = this.#given
+    // What is still on its way would arrive after the removal.
+    await storing(this.#segmentWriter?.settle() ?? Promise.resolve(), patience.storage)
+    await deleteSegments(bucket, this.id)
+  }
+
+  async #fill(source: BlobSource): Promise<number> {
+    const { patience } = this.#given
+    try {
+      this.#size = source.size ?? (await this.#statedSize())
+      this.#hasHeaders = true
+      this.#notify()
+      const bytes = new Bytes(source)
+      const isSmall = this.#size === undefined || this.#size <= MAX_WITHOUT_SEGMENTS
+      const small = isSmall ? await bytes.readAll(MAX_WITHOUT_SEGMENTS, patience.cut) : undefined
+      if (small?.isWhole) await this.#putSmall(small.bytes)
+      else await this.#putLarge(bytes, small?.bytes ?? new Uint8Array())
+      return this.#size ?? 0
+    } catch (error) {
+      // Never rejects, and nobody waits for an upstream that does not let go.
+      void source.cancel()
+      throw error
     }
   }
 
-  /** Removes the segments, once how it ended is known to whoever asks. */
-  async removeSegments(): Promise<void> {
-    await deleteSegments(this.#given.bucket, this.id)
-  }
-
-  /** Whether clients may still be reading segments because there is no stored blob to go on with. */
-  get needsSegments(): boolean {
-    return this.#isComplete && this.#end !== 'stored'
-  }
-
-  async #open(): Promise<BlobSource> {
-    const source = await this.#given.open()
-    this.#size = source.size ?? (await this.#given.statedSize())
-    this.#hasHeaders = true
-    this.#notify()
-    return source
-  }
-
-  async #fill(source: BlobSource): Promise<void> {
-    const bytes = new Bytes(source)
+  /** Only a hint: whoever keeps it may be away, or silent. */
+  async #statedSize(): Promise<number | undefined> {
+    const { statedSize, patience, log, key } = this.#given
     try {
-      const isSmall = this.#size === undefined || this.#size <= MAX_WITHOUT_SEGMENTS
-      const small = isSmall ? await bytes.readAll(MAX_WITHOUT_SEGMENTS, CUT_AFTER) : undefined
-      if (small?.isWhole) await this.#putSmall(small.bytes)
-      else await this.#putLarge(bytes, small?.bytes ?? new Uint8Array())
+      const size = await within(statedSize(), patience.headers)
+      return size === LATE ? undefined : size
     } catch (error) {
-      await source.cancel()
-      throw error
+      log('stated-size-unknown', { key, reason: String(error) })
+      return undefined
     }
   }
 
   async #putSmall(bytes: Uint8Array): Promise<void> {
-    const { blobs, key, digest } = this.#given
+    const { blobs, key, digest, patience } = this.#given
     this.#checkSize(bytes.byteLength)
     this.#checkDigest(await digestOf(bytes, algorithmOf(digest)))
     this.#size = bytes.byteLength
-    await storing(blobs.put(key, bytes, digest))
+    await storing(blobs.put(key, bytes, digest), patience.storage)
   }
 
   /** Segments and, where the size is known, the blob itself in the same pass; one of the two may fail. */
   async #putLarge(bytes: Bytes, first: Uint8Array): Promise<void> {
-    const { blobs, key, digest } = this.#given
+    const { note, patience } = this.#given
+    await storing(note(), patience.storage)
     const segments = new SegmentWriter(this.#given, (length) => this.#announce(length))
-    const size = this.#size
-    const writer = size === undefined ? undefined : await storing(blobs.open(key, size, digest))
-    const outputs = { segments: new Output(segments), blob: writer && new Output(writer) }
+    this.#segmentWriter = segments
+    const writer = this.#size === undefined ? undefined : await this.#openBlob(this.#size)
+    const outputs = {
+      segments: new Output(segments, patience.storage),
+      blob: writer && new Output(writer, patience.storage),
+    }
+    let size: number
     try {
-      this.#size = await this.#pump(bytes, first, { segments, outputs })
-      await this.#complete(segments, outputs.segments)
-      if (writer === undefined) await this.#assemble(this.#size)
-      else await storing(outputs.blob?.failure ?? writer.close())
+      size = await this.#pump(bytes, first, { segments, outputs })
+      this.#size = size
+      await this.#complete(outputs)
     } catch (error) {
-      await writer?.abort(error)
+      await this.#abort(writer, error)
       throw error
     }
+    if (outputs.blob !== undefined && outputs.blob.failure === undefined) return
+    await this.#abort(writer, outputs.blob?.failure)
+    if (outputs.segments.failure !== undefined) throw outputs.segments.failure
+    await this.#assemble(size)
   }
 
   /** Hands every byte on and checks the digest; returns how many there were. */
@@ -183,18 +212,19 @@ export class Fill {
     first: Uint8Array,
     to: { readonly segments: SegmentWriter; readonly outputs: Outputs },
   ): Promise<number> {
-    const { now, digest } = this.#given
+    const { now, digest, patience, isAbandoned } = this.#given
     const digester = new Digester(digest)
     let length = 0
-    let chunk: Uint8Array | 'idle' | undefined = first
-    for (; chunk !== undefined; chunk = await bytes.next(CUT_AFTER)) {
-      if (chunk !== 'idle') {
+    let chunk: Uint8Array | typeof LATE | undefined = first
+    for (; chunk !== undefined; chunk = await bytes.next(patience.cut)) {
+      if (isAbandoned()) throw abandoned()
+      if (chunk !== LATE) {
         length += chunk.byteLength
         this.#checkSize(length, 'so far')
         await Promise.all([digester.update(chunk), writeAll(to.outputs, chunk)])
       }
       // The last byte stays in memory until the digest holds.
-      const isOld = chunk === 'idle' || to.segments.isOlderThan(CUT_AFTER, now())
+      const isOld = chunk === LATE || to.segments.isOlderThan(patience.cut, now())
       if (isOld && length !== this.#size) await to.outputs.segments.attempt(() => to.segments.cut())
     }
     this.#checkSize(length)
@@ -202,54 +232,63 @@ export class Fill {
     return length
   }
 
-  async #complete(segments: SegmentWriter, output: Output): Promise<void> {
-    await output.attempt(() => segments.close())
-    if (output.failure !== undefined) return
-    this.#isComplete = true
-    this.#notify()
+  /** The digest holds: the last segment may be read, and the blob may be seen. */
+  async #complete({ segments, blob }: Outputs): Promise<void> {
+    await segments.close()
+    if (segments.failure === undefined) {
+      this.#isComplete = true
+      this.#notify()
+    }
+    await blob?.close()
   }
 
-  /** A blob whose size nobody told is put together from its segments: R2 takes no body of unknown length. */
+  /**
+   * Puts the blob together from its segments: one whose size nobody told, because R2 takes no body of unknown
+   * length, and one whose first put failed.
+   */
   async #assemble(size: number): Promise<void> {
-    const { blobs, bucket, key, digest } = this.#given
-    const writer = await storing(blobs.open(key, size, digest))
+    const { blobs, bucket, key, digest, patience } = this.#given
+    const writer = await storing(blobs.open(key, size, digest), patience.storage)
     try {
       for (let n = 0; n < this.#segments.length; n++) {
-        const object = await storing(bucket.get(segmentKey(this.id, n)))
+        const object = await storing(bucket.get(segmentKey(this.id, n)), patience.storage)
         if (object === null) throw new StorageError('a segment is gone')
-        await storing(object.bytes().then((bytes) => writer.write(bytes)))
+        const segment = object.bytes().then((bytes) => writer.write(bytes))
+        await storing(segment, patience.storage)
       }
-      await storing(writer.close())
+      await storing(writer.close(), patience.storage)
     } catch (error) {
-      await writer.abort(error)
+      await this.#abort(writer, error)
       throw error
     }
+  }
+
+  async #openBlob(size: number): Promise<BlobWriter | undefined> {
+    const { blobs, key, digest, patience, log } = this.#given
+    try {
+      return await storing(blobs.open(key, size, digest), patience.storage)
+    } catch (error) {
+      log('blob-not-opened', { key, reason: String(error) })
+      return undefined
+    }
+  }
+
+  async #abort(writer: BlobWriter | undefined, reason?: unknown): Promise<void> {
+    if (writer !== undefined) await within(writer.abort(reason), this.#given.patience.storage)
   }
 
   #checkSize(length: number, when: 'so far' | 'at the end' = 'at the end'): void {
     const size = this.#size
     if (size === undefined || length === size || (when === 'so far' && length < size)) return
-    throw new UpstreamError({
-      kind: 'invalid',
-      reason: 'the blob does not have the size that was stated',
-    })
+    throw wrong('size that was stated')
   }
 
   #checkDigest(computed: Digest): void {
-    if (computed === this.#given.digest) return
-    throw new UpstreamError({
-      kind: 'invalid',
-      reason: 'the blob does not have the digest that was asked for',
-    })
+    if (computed !== this.#given.digest) throw wrong('digest that was asked for')
   }
 
   #announce(length: number): void {
     this.#segments.push(length)
-    this.#notify()
-  }
-
-  #finish(end: 'stored' | FillFailure): void {
-    this.#end = end
     this.#notify()
   }
 
@@ -259,7 +298,21 @@ export class Fill {
   }
 }
 
+function wrong(what: string): UpstreamError {
+  return new UpstreamError({ kind: 'invalid', reason: `the blob does not have the ${what}` })
+}
+
+function abandoned(): UpstreamError {
+  const reason = 'the blob was still on its way long after its last client had left'
+  return new UpstreamError({ kind: 'unavailable', isTimeout: true, reason })
+}
+
 function fillFailureOf(error: unknown): FillFailure {
   if (error instanceof StorageError) return { kind: 'storage', reason: error.message }
-  return failureOf(error)
+  try {
+    return failureOf(error)
+  } catch {
+    // Something of our own: whatever it is, clients get on without this object.
+    return { kind: 'storage', reason: String(error) }
+  }
 }

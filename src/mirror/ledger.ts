@@ -4,13 +4,7 @@
 
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
-import type { Defer, Log, Now } from '../seams.ts'
-import type { Hints } from '../storage/hints.ts'
-import { canonicalName, mirroredManifestKey } from '../storage/keys.ts'
-import type { MirroredName } from '../storage/keys.ts'
-import type { ManifestStore } from '../storage/manifests.ts'
 import { Memory } from '../storage/memory.ts'
-import type { RepositoryMarkers } from '../storage/repositories.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { UpstreamError, failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
@@ -18,7 +12,9 @@ import { fetchManifest, headManifest } from '../upstream/manifests.ts'
 import type { FetchedManifest, Manifest } from '../upstream/manifests.ts'
 import { freshUntil, judge, mayServeStale, restsUntil } from './freshness.ts'
 import type { FreshnessRules } from './freshness.ts'
-import type { Records, TagRecord } from './records.ts'
+import { ManifestKeeper } from './manifest-keeper.ts'
+import type { ManifestKeeperGiven } from './manifest-keeper.ts'
+import type { TagRecord } from './records.ts'
 
 /** A client waits at most so long for a name that was never seen (milliseconds). */
 const WITHIN = 12_000
@@ -27,10 +23,6 @@ const CHECK_WITHIN = 5000
 /** "Not found" is believed for so long (milliseconds), and for so many references. */
 const NEGATIVE_TTL = 60_000
 const MAX_NEGATIVES = 1000
-/** Manifests that one object keeps at hand for the minute in which KV does not show them yet (bytes). */
-const MEMORY = 8 * 1024 * 1024
-/** KV is told again after so long, also when nothing has changed (milliseconds). */
-const HINT_TTL = 60 * 60 * 1000
 
 /** A manifest and how it was come by; `bytes` are left out when the caller has them. */
 export interface ServedManifest {
@@ -38,7 +30,8 @@ export interface ServedManifest {
   readonly digest: Digest
   readonly mediaType: string
   readonly bytes: Uint8Array | undefined
-  readonly outcome: 'hit' | 'fill' | 'stale'
+  /** `direct`: fresh from the upstream, but storage did not take it. */
+  readonly outcome: 'hit' | 'fill' | 'stale' | 'direct'
   /** When the upstream last confirmed it, and until when this answer may be repeated (milliseconds). */
   readonly verifiedAt: number
   readonly until: number
@@ -51,27 +44,20 @@ export type ManifestAnswer =
   | { readonly ok: false; readonly failure: UpstreamFailure }
 
 /** What a ledger is given. */
-export interface LedgerGiven {
-  readonly name: MirroredName
+export interface LedgerGiven extends ManifestKeeperGiven {
   readonly client: UpstreamClient
-  readonly records: Records
-  readonly manifests: ManifestStore
-  readonly markers: RepositoryMarkers
-  readonly hints: Hints
-  readonly now: Now
-  readonly defer: Defer
-  readonly log: Log
 }
 
 /** State and decisions of a `MirrorLedger`. */
 export class Ledger {
   readonly #given: LedgerGiven
-  readonly #memory = new Memory<Manifest>(MEMORY)
+  readonly #kept: ManifestKeeper
   readonly #negatives = new Memory<true>(MAX_NEGATIVES)
   readonly #flights = new Map<string, Promise<ManifestAnswer>>()
 
   constructor(given: LedgerGiven) {
     this.#given = given
+    this.#kept = new ManifestKeeper(given)
   }
 
   /** The manifest that a tag points at: as stored while it is fresh, else as the upstream says, else stale. */
@@ -88,7 +74,15 @@ export class Ledger {
         return this.#serveStale(record, { failure, until: restsUntil(record, rules), known })
       }
     }
-    return withoutKnown(await this.#once(tag, () => this.#check(tag, record, rules)), known)
+    const answer = await this.#once(tag, () => this.#check(tag, record, rules))
+    if (answer.ok) return withoutKnown(answer, known)
+    // Stale is served per caller: one that has the bytes needs no storage for it.
+    const { failure } = answer
+    if (record === undefined || !mayServeStale(failure, record.verifiedAt, rules, now())) {
+      return answer
+    }
+    const until = restsUntil({ verifiedAt: record.verifiedAt, triedAt: now() }, rules)
+    return this.#serveStale(record, { failure, until, known })
   }
 
   /** The manifest of a digest: as stored, for ever; else as the upstream has it. */
@@ -126,13 +120,10 @@ export class Ledger {
       if (failure.kind === 'not-found' && record !== undefined) {
         records.deleteTag(tag)
         defer(hints.deleteTag(name, tag))
+      } else if (record !== undefined) {
+        records.tryTag(tag, JSON.stringify(failure), now())
       }
-      if (record === undefined || !mayServeStale(failure, record.verifiedAt, rules, now())) {
-        return this.#failed(tag, failure)
-      }
-      records.tryTag(tag, JSON.stringify(failure), now())
-      const until = restsUntil({ verifiedAt: record.verifiedAt, triedAt: now() }, rules)
-      return this.#serveStale(record, { failure, until, known: undefined })
+      return this.#failed(tag, failure)
     }
   }
 
@@ -152,8 +143,8 @@ export class Ledger {
       if (answer.failure.kind !== 'not-found') throw new UpstreamError(answer.failure)
     }
     const fetched = await fetchManifest(client, request, now)
-    await this.#store(fetched)
-    return this.#verified(tag, served(fetched, 'fill', now()), rules)
+    const isStored = await this.#keep(fetched)
+    return this.#verified(tag, served(fetched, isStored ? 'fill' : 'direct', now()), rules)
   }
 
   /** Notes what the upstream has just said of a tag; only a stored manifest is ever pointed at. */
@@ -163,22 +154,24 @@ export class Ledger {
     const verifiedAt = now()
     if (records.manifest(digest) !== undefined) {
       records.verifyTag(tag, digest, verifiedAt)
-      if (bytes !== undefined) this.#hintTag(tag, { digest, mediaType, bytes }, verifiedAt)
+      if (bytes !== undefined) this.#kept.hintTag(tag, { digest, mediaType, bytes }, verifiedAt)
     }
     return { ...answer, verifiedAt, until: verifiedAt + rules.ttl }
   }
 
   async #byDigest(digest: Digest): Promise<ServedManifest> {
-    const { client, now, records } = this.#given
-    const row = records.manifest(digest)
-    const stored = row === undefined ? undefined : await this.#read(digest)
-    if (row !== undefined && stored !== undefined) {
-      this.#hintManifest(stored, row.hintedAt)
-      return served(stored, 'hit', now())
-    }
+    const { client, now } = this.#given
+    const stored = await this.#kept.get(digest)
+    if (stored !== undefined) return served(stored, 'hit', now())
     const fetched = await fetchManifest(client, this.#request({ kind: 'digest', digest }), now)
-    if (await this.#store(fetched)) this.#hintManifest(fetched, 0)
-    return served(fetched, 'fill', now())
+    const isStored = await this.#keep(fetched)
+    if (isStored) this.#kept.hint(fetched)
+    return served(fetched, isStored ? 'fill' : 'direct', now())
+  }
+
+  async #keep(manifest: FetchedManifest): Promise<boolean> {
+    this.#negatives.delete(manifest.digest)
+    return this.#kept.put(manifest)
   }
 
   async #serve(
@@ -228,68 +221,6 @@ export class Ledger {
     return answer.ok ? { ...answer, ...base } : answer
   }
 
-  async #read(digest: Digest): Promise<Manifest | undefined> {
-    const { manifests, name, now, log } = this.#given
-    const held = this.#memory.get(digest, now())
-    if (held !== undefined) return held
-    try {
-      const stored = await manifests.get(mirroredManifestKey(name, digest), digest)
-      return stored && this.#hold({ digest, ...stored })
-    } catch (error) {
-      log('manifest-read-failed', {
-        repository: canonicalName(name),
-        digest,
-        reason: String(error),
-      })
-      return undefined
-    }
-  }
-
-  /** Bytes first, then the row that points at them. A cache that cannot be written breaks no client. */
-  async #store(manifest: FetchedManifest): Promise<boolean> {
-    const { manifests, markers, records, name, log } = this.#given
-    const { digest, mediaType, bytes } = manifest
-    try {
-      if (records.isEmpty) await markers.mark('mirrored', canonicalName(name))
-      await manifests.put(mirroredManifestKey(name, digest), digest, { bytes, mediaType })
-      records.putManifest(manifest)
-      this.#negatives.delete(digest)
-      this.#hold({ digest, mediaType, bytes })
-      return true
-    } catch (error) {
-      log('manifest-write-failed', {
-        repository: canonicalName(name),
-        digest,
-        reason: String(error),
-      })
-      return false
-    }
-  }
-
-  #hold(manifest: Manifest): Manifest {
-    const size = manifest.bytes.byteLength
-    this.#memory.put(manifest.digest, manifest, { size, until: Infinity })
-    return manifest
-  }
-
-  #hintTag(tag: Tag, manifest: Manifest, verifiedAt: number): void {
-    const { records, hints, name, defer } = this.#given
-    const record = records.tag(tag)
-    const isCurrent =
-      record?.hintedDigest === manifest.digest && verifiedAt - record.hintedAt < HINT_TTL
-    if (isCurrent) return
-    records.hintTag(tag, manifest.digest, verifiedAt)
-    defer(hints.putTag(name, tag, { ...manifest, verifiedAt }))
-    this.#hintManifest(manifest, records.manifest(manifest.digest)?.hintedAt ?? 0)
-  }
-
-  #hintManifest(manifest: Manifest, hintedAt: number): void {
-    const { records, hints, name, defer, now } = this.#given
-    if (now() - hintedAt < HINT_TTL) return
-    records.hintManifest(manifest.digest, now())
-    defer(hints.putManifest(name, { ...manifest, verifiedAt: now() }))
-  }
-
   #failed(reference: Tag | Digest, failure: UpstreamFailure): ManifestAnswer {
     if (failure.kind === 'not-found') {
       this.#negatives.put(reference, true, { size: 1, until: this.#given.now() + NEGATIVE_TTL })
@@ -325,7 +256,11 @@ export class Ledger {
   }
 }
 
-function served(manifest: Manifest, outcome: 'hit' | 'fill', now: number): ServedManifest {
+function served(
+  manifest: Manifest,
+  outcome: 'hit' | 'fill' | 'direct',
+  now: number,
+): ServedManifest {
   const { digest, mediaType, bytes } = manifest
   const base = { outcome, verifiedAt: now, until: Infinity, warning: undefined } as const
   return { ok: true, digest, mediaType, bytes, ...base }

@@ -21,8 +21,8 @@ import type { Records } from './records.ts'
 
 /** How long a listing is repeated without asking (milliseconds). */
 const LISTING_TTL = 30_000
-/** Listings one object keeps, fresh or for the time in which the upstream is down. */
-const MAX_LISTINGS = 200
+/** Listings that one object keeps, of tags and of referrers each, for as long as the upstream is down (bytes). */
+const MEMORY = 16 * 1024 * 1024
 /** A page of an upstream, and all pages of one list of referrers together (bytes). */
 const MAX_ANSWER = 8 * 1024 * 1024
 const MAX_REFERRER_PAGES = 50
@@ -37,7 +37,7 @@ export type ListingAnswer<Item> =
       readonly items: readonly Item[]
       /** The value of `last` for the next page, if there is one. */
       readonly next: string | undefined
-      readonly outcome: 'hit' | 'fill' | 'stale'
+      readonly outcome: 'hit' | 'fill' | 'stale' | 'direct'
       readonly warning: string | undefined
     }
   | { readonly ok: false; readonly failure: UpstreamFailure }
@@ -48,26 +48,23 @@ interface Kept<Item> {
   readonly until: number
 }
 
+/** What listing needs; a caller for whom nothing is known gives records that say so. */
+export interface ListingsGiven {
+  readonly name: MirroredName
+  readonly client: UpstreamClient
+  readonly records: Pick<Records, 'isEmpty' | 'tags' | 'referrers'>
+  readonly ledger: Pick<Ledger, 'tag'>
+  readonly now: Now
+}
+
 /** Lists tags and referrers. */
 export class Listings {
-  readonly #given: {
-    readonly name: MirroredName
-    readonly client: UpstreamClient
-    readonly records: Records
-    readonly ledger: Ledger
-    readonly now: Now
-  }
-  readonly #tags = new Memory<Kept<string>>(MAX_LISTINGS)
-  readonly #referrers = new Memory<Kept<Descriptor>>(MAX_LISTINGS)
+  readonly #given: ListingsGiven
+  readonly #tags = new Memory<Kept<string>>(MEMORY)
+  readonly #referrers = new Memory<Kept<Descriptor>>(MEMORY)
   readonly #flights = new Map<string, Promise<unknown>>()
 
-  constructor(given: {
-    readonly name: MirroredName
-    readonly client: UpstreamClient
-    readonly records: Records
-    readonly ledger: Ledger
-    readonly now: Now
-  }) {
+  constructor(given: ListingsGiven) {
     this.#given = given
   }
 
@@ -103,11 +100,12 @@ export class Listings {
     }
     try {
       const asked = await this.#once(key, how.ask)
-      memory.put(key, { ...asked, until: now() + LISTING_TTL }, { size: 1, until: Infinity })
+      const size = JSON.stringify(asked.items).length
+      memory.put(key, { ...asked, until: now() + LISTING_TTL }, { size, until: Infinity })
       return { ok: true, ...asked, outcome: 'fill', warning: undefined }
     } catch (error) {
       const failure = failureOf(error)
-      const known = isPassing(failure) ? how.known(kept) : undefined
+      const known = this.#isPassing(failure) ? how.known(kept) : undefined
       if (known === undefined) return { ok: false, failure }
       const warning = `${this.#given.name.host} cannot be asked: this list holds only what is known here`
       return { ok: true, ...known, outcome: 'stale', warning }
@@ -158,12 +156,15 @@ export class Listings {
   /** `undefined` where the upstream has no referrers API (404, or whatever else it says to such a path). */
   async #fromAPI(digest: Digest): Promise<Descriptor[] | undefined> {
     const found: Descriptor[] = []
+    let room = MAX_ANSWER
     let path: string | undefined = `referrers/${digest}`
     for (let page = 0; path !== undefined && page < MAX_REFERRER_PAGES; page++) {
       const response = await this.#sendToAPI(path)
       if (response === undefined) return undefined
-      const descriptors = parseReferrers(await readWhole(response, MAX_ANSWER, WITHIN))
+      const bytes = await readWhole(response, room, WITHIN)
+      const descriptors = parseReferrers(bytes)
       if (descriptors === undefined) return undefined
+      room -= bytes.byteLength
       found.push(...descriptors)
       const link = parseNextLink(response.headers.get(HEADER.link))
       path = link === undefined ? undefined : `referrers/${digest}${queryOf(link)}`
@@ -218,6 +219,13 @@ export class Listings {
     })
   }
 
+  /** Whether the upstream may answer this later: only then does what is known here stand in for it. */
+  #isPassing({ kind }: UpstreamFailure): boolean {
+    const { client, name } = this.#given
+    if (kind === 'unauthorized') return !client.upstream.isPrivate(name.repository)
+    return kind === 'unavailable' || kind === 'rate-limited'
+  }
+
   #invalid(what: string): UpstreamError {
     return new UpstreamError({ kind: 'invalid', reason: `${this.#given.name.host} sent ${what}` })
   }
@@ -230,15 +238,6 @@ export class Listings {
     this.#flights.set(key, flight)
     return flight
   }
-}
-
-/** Whether the upstream may answer this later: only then does what is known here stand in for it. */
-function isPassing(failure: UpstreamFailure): boolean {
-  return (
-    failure.kind === 'unavailable' ||
-    failure.kind === 'rate-limited' ||
-    failure.kind === 'unauthorized'
-  )
 }
 
 function lastOf(link: string): string | undefined {

@@ -1,27 +1,33 @@
 // Where a fill writes. A fill has two outputs, segments and the blob; storage may fail one of them without
 // breaking anybody, so a failure is noted and only the loss of all outputs ends the fill.
 
+import { LATE, within } from './patience.ts'
+
 /** Storage failed, not the upstream: the blob can still be streamed past the cache. */
 export class StorageError extends Error {
   override readonly name = 'StorageError'
 }
 
-/** Something that takes bytes in order. */
+/** Something that takes bytes in order, and stores the last of them when it is closed. */
 interface Sink {
   write(chunk: Uint8Array): Promise<void>
+  close(): Promise<void>
 }
 
 /** One output, and whether it has failed. */
 export class Output {
   readonly #sink: Sink
-  #failure: Promise<never> | undefined
+  readonly #patience: number
+  #failure: StorageError | undefined
 
-  constructor(sink: Sink) {
+  /** A step of `sink` that takes longer than `patience` (milliseconds) counts as failed. */
+  constructor(sink: Sink, patience: number) {
     this.#sink = sink
+    this.#patience = patience
   }
 
-  /** A rejection with the first failure, if there was one. */
-  get failure(): Promise<never> | undefined {
+  /** The first failure, if there was one. */
+  get failure(): StorageError | undefined {
     return this.#failure
   }
 
@@ -30,15 +36,18 @@ export class Output {
     await this.attempt(() => this.#sink.write(chunk))
   }
 
+  /** Ends it well, unless it has failed before. Never rejects. */
+  async close(): Promise<void> {
+    await this.attempt(() => this.#sink.close())
+  }
+
   /** Does `work` unless it has failed before, and notes a failure. Never rejects. */
   async attempt(work: () => Promise<void>): Promise<void> {
     if (this.#failure !== undefined) return
     try {
-      await work()
+      await storing(work(), this.#patience)
     } catch (error) {
-      this.#failure = Promise.reject(error)
-      // Asked for at the end, or not at all when the other output is enough.
-      this.#failure.catch(() => undefined)
+      this.#failure = error instanceof StorageError ? error : new StorageError(String(error))
     }
   }
 }
@@ -50,19 +59,20 @@ export interface Outputs {
 }
 
 /** Writes to every output that still works. @throws {StorageError} when none does. */
-export async function writeAll(outputs: Outputs, chunk: Uint8Array): Promise<void> {
-  await Promise.all([outputs.segments.write(chunk), outputs.blob?.write(chunk)])
-  const { segments, blob } = outputs
-  if (segments.failure !== undefined && (blob === undefined || blob.failure !== undefined)) {
-    await storing(segments.failure)
-  }
+export async function writeAll({ segments, blob }: Outputs, chunk: Uint8Array): Promise<void> {
+  await Promise.all([segments.write(chunk), blob?.write(chunk)])
+  if (segments.failure === undefined) return
+  if (blob === undefined || blob.failure !== undefined) throw segments.failure
 }
 
-/** Waits for storage and turns its failure into a {@link StorageError}. */
-export async function storing<Value>(work: Promise<Value>): Promise<Value> {
+/** Waits for storage, so long (milliseconds), and turns its failure into a {@link StorageError}. */
+export async function storing<Value>(work: Promise<Value>, patience: number): Promise<Value> {
+  let value: Value | typeof LATE
   try {
-    return await work
+    value = await within(work, patience)
   } catch (cause) {
     throw new StorageError(`storage failed: ${String(cause)}`, { cause })
   }
+  if (value === LATE) throw new StorageError('storage does not answer')
+  return value
 }

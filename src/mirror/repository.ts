@@ -18,6 +18,7 @@ import type { MirroredBlobs } from './blobs.ts'
 import { mayServeStale } from './freshness.ts'
 import type { FreshnessRules } from './freshness.ts'
 import type { ManifestAnswer, ServedManifest } from './ledger.ts'
+import { Listings } from './listings.ts'
 import type { ListingAnswer } from './listings.ts'
 import { dayOf } from './records.ts'
 
@@ -26,6 +27,8 @@ const TAG_MEMORY = 60_000
 /** A request that asks alone waits so long for the upstream (milliseconds). */
 const WITHIN = 12_000
 const DAY = 24 * 60 * 60 * 1000
+/** What a request knows of a repository whose ledger is away. */
+const NO_RECORDS = { isEmpty: true, tags: () => [], referrers: () => [] }
 
 /** A `MirrorLedger` as this room sees it. */
 export interface LedgerStub {
@@ -79,12 +82,20 @@ export class MirroredRepository {
 
   /** One page of tags. */
   async tags(page: Page): Promise<ListingAnswer<string>> {
-    return this.#listing(this.#given.ledger.tags(this.#given.name, page))
+    const { ledger, name } = this.#given
+    return this.#listing(
+      () => ledger.tags(name, page),
+      (alone) => alone.tags(page),
+    )
   }
 
   /** All referrers of a digest. */
   async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
-    return this.#listing(this.#given.ledger.referrers(this.#given.name, digest))
+    const { ledger, name } = this.#given
+    return this.#listing(
+      () => ledger.referrers(name, digest),
+      (alone) => alone.referrers(digest),
+    )
   }
 
   async #tag(tag: Tag): Promise<ManifestAnswer> {
@@ -152,7 +163,7 @@ export class MirroredRepository {
       const { repository } = name
       const fetched = await fetchManifest(client, { repository, reference, deadline }, seams.now)
       const base = {
-        outcome: 'fill',
+        outcome: 'direct',
         verifiedAt: seams.now(),
         until: 0,
         warning: undefined,
@@ -186,13 +197,19 @@ export class MirroredRepository {
     }
   }
 
-  async #listing<Item>(asked: Promise<ListingAnswer<Item>>): Promise<ListingAnswer<Item>> {
+  async #listing<Item>(
+    ask: () => Promise<ListingAnswer<Item>>,
+    askAlone: (alone: Listings) => Promise<ListingAnswer<Item>>,
+  ): Promise<ListingAnswer<Item>> {
+    const { client, name, seams } = this.#given
     try {
-      return await asked
+      return await ask()
     } catch (error) {
       this.#logAway(error)
-      const reason = 'the ledger of this repository cannot be reached'
-      return { ok: false, failure: { kind: 'unavailable', isTimeout: false, reason } }
+      const ledger = { tag: (tag: Tag) => this.#alone({ kind: 'tag', tag }) }
+      const alone = new Listings({ name, client, records: NO_RECORDS, ledger, now: seams.now })
+      const answer = await askAlone(alone)
+      return answer.ok ? { ...answer, outcome: 'direct' } : answer
     }
   }
 
@@ -201,7 +218,7 @@ export class MirroredRepository {
     const { memory, seams } = this.#given
     const { digest, bytes } = answer
     if (bytes === undefined) return answer
-    const repeated = answer.outcome === 'fill' ? { ...answer, outcome: 'hit' as const } : answer
+    const repeated = answer.outcome === 'stale' ? answer : { ...answer, outcome: 'hit' as const }
     const size = bytes.byteLength
     const byDigest = { ...repeated, outcome: 'hit' as const, until: Infinity, warning: undefined }
     memory.manifests.put(`${this.#canonical}@${digest}`, byDigest, { size, until: Infinity })

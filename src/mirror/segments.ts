@@ -74,16 +74,19 @@ export class SegmentWriter {
     await this.cut()
     await this.#storing
   }
+
+  /** Resolves when nothing is on its way into storage any more. Never rejects. */
+  async settle(): Promise<void> {
+    await this.#storing.catch(() => undefined)
+  }
 }
 
 /** Removes every segment of a fill, whoever wrote it. */
 export async function deleteSegments(bucket: R2Bucket, id: string): Promise<void> {
-  for (;;) {
-    const { objects, truncated } = await bucket.list({
-      prefix: segmentPrefix(id),
-      limit: MAX_DELETE,
-    })
-    if (objects.length > 0) await bucket.delete(objects.map(({ key }) => key))
-    if (!truncated) return
-  }
+  let page: R2Objects | undefined
+  do {
+    const cursor = page?.truncated ? { cursor: page.cursor } : {}
+    page = await bucket.list({ prefix: segmentPrefix(id), limit: MAX_DELETE, ...cursor })
+    if (page.objects.length > 0) await bucket.delete(page.objects.map(({ key }) => key))
+  } while (page.truncated)
 }

@@ -107,6 +107,8 @@ function stored(
 class SingleWriter implements BlobWriter {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>
   readonly #stored: Promise<unknown>
+  #remaining: number
+  #failure: unknown
 
   constructor(
     bucket: R2Bucket,
@@ -114,23 +116,36 @@ class SingleWriter implements BlobWriter {
     blob: { readonly size: number; readonly digest: Digest },
   ) {
     const { readable, writable } = new FixedLengthStream(blob.size)
+    this.#remaining = blob.size
     this.#writer = writable.getWriter()
     this.#stored = bucket.put(key, readable, putOptions(blob.digest))
     // A put that fails is reported by the write or the close that waits for it.
-    this.#stored.catch((error: unknown) => this.#writer.abort(error).catch(() => undefined))
+    this.#stored.catch((error: unknown) => {
+      this.#failure = error
+      return this.#writer.abort(error).catch(() => undefined)
+    })
     this.#writer.closed.catch(() => undefined)
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.#writer.write(chunk)
+    this.#remaining -= chunk.byteLength
+    // The stream itself swallows what comes after R2 has read enough.
+    if (this.#remaining < 0) throw new Error('more bytes than announced')
+    await this.#writer.write(chunk).catch((error: unknown) => this.#fail(error))
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#writer.close(), this.#stored])
+    const closed = this.#writer.close().catch((error: unknown) => this.#fail(error))
+    await Promise.all([closed, this.#stored])
   }
 
   async abort(reason: unknown): Promise<void> {
     await this.#writer.abort(reason).catch(() => undefined)
     await this.#stored.catch(() => undefined)
+  }
+
+  /** The stream knows only that it has ended; why is known here. */
+  #fail(error: unknown): never {
+    throw this.#failure ?? error
   }
 }

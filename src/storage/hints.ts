@@ -19,11 +19,7 @@ export interface ManifestHint {
   readonly bytes: Uint8Array
 }
 
-interface Metadata {
-  readonly digest: string
-  readonly mediaType: string
-  readonly verifiedAt: number
-}
+type Metadata = Omit<ManifestHint, 'bytes'>
 
 /** Reads and writes hints. Reads never fail, and a failed write is only logged. */
 export class Hints {
@@ -67,14 +63,14 @@ export class Hints {
 
   async #get(key: string): Promise<ManifestHint | undefined> {
     try {
-      const { value, metadata } = await this.#kv.getWithMetadata<Metadata>(key, 'arrayBuffer')
-      if (value === null || metadata === null) return undefined
+      const { value, metadata } = await this.#kv.getWithMetadata(key, 'arrayBuffer')
+      const known = parseMetadata(metadata)
+      if (value === null || known === undefined) return undefined
       const bytes = new Uint8Array(value)
-      const digest = parseDigest(metadata.digest)
-      if (digest === undefined || (await digestOf(bytes, algorithmOf(digest))) !== digest) {
-        return undefined
-      }
-      return { digest, mediaType: metadata.mediaType, verifiedAt: metadata.verifiedAt, bytes }
+      const { digest } = known
+      return (await digestOf(bytes, algorithmOf(digest))) === digest
+        ? { ...known, bytes }
+        : undefined
     } catch (error) {
       this.#log('hint-read-failed', { reason: String(error) })
       return undefined
@@ -92,4 +88,14 @@ export class Hints {
       this.#log('hint-write-failed', { reason: String(error) })
     }
   }
+}
+
+function parseMetadata(value: unknown): Metadata | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { digest: text, mediaType, verifiedAt } = value as Readonly<Record<string, unknown>>
+  const digest = typeof text === 'string' ? parseDigest(text) : undefined
+  if (digest === undefined || typeof mediaType !== 'string' || typeof verifiedAt !== 'number') {
+    return undefined
+  }
+  return { digest, mediaType, verifiedAt }
 }

@@ -40,9 +40,8 @@ export class MultipartWriter implements BlobWriter {
   }
 
   async close(): Promise<void> {
-    if (this.#open !== undefined || this.#remaining > 0) {
-      throw new Error(`${this.#remaining} bytes are missing`)
-    }
+    const missing = this.#remaining + (this.#open?.remaining ?? 0)
+    if (missing > 0) throw new Error(`${missing} bytes are missing`)
     await this.#upload.complete(this.#parts)
   }
 

@@ -4,7 +4,7 @@
 import { parseChallenges } from '../oci/bearer.ts'
 import { HEADER } from '../oci/header.ts'
 import { isLoopbackHost } from '../oci/host.ts'
-import { discardBody, readWhole } from '../outbound.ts'
+import { OutboundError, discardBody, readWhole } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import { UpstreamError, parseRetryAfter } from './error.ts'
@@ -110,11 +110,7 @@ export class Authorizer {
       await discardBody(response)
       throw this.#refused(response)
     }
-    return parseTokenAnswer(
-      await readWhole(response, MAX_TOKEN_ANSWER, WITHIN),
-      url.host,
-      this.#now(),
-    )
+    return parseTokenAnswer(await readAnswer(response, url.host), url.host, this.#now())
   }
 
   #mayName(realm: string): boolean {
@@ -148,6 +144,16 @@ export class Authorizer {
 function basicHeader({ username, password }: Credential): string {
   const bytes = new TextEncoder().encode(`${username}:${password}`)
   return `Basic ${btoa(String.fromCharCode(...bytes))}`
+}
+
+async function readAnswer(response: Response, host: string): Promise<Uint8Array> {
+  try {
+    return await readWhole(response, MAX_TOKEN_ANSWER, WITHIN)
+  } catch (error) {
+    if (!(error instanceof OutboundError) || error.kind !== 'too-large') throw error
+    // No different from an answer that has no token in it: the service is out of order.
+    throw unavailable(`the token service at ${host} answered too much`)
+  }
 }
 
 function parseTokenAnswer(bytes: Uint8Array, host: string, now: number): TokenAnswer {

@@ -95,7 +95,7 @@ export class BlobSource {
   async #resume(error: unknown): Promise<void> {
     await this.cancel()
     const { size, etag } = this.#body
-    if (this.#resumes >= MAX_RESUMES || size === undefined || this.#offset === 0) throw error
+    if (this.#resumes >= MAX_RESUMES || size === undefined) throw error
     this.#resumes += 1
     const { client, blob, now } = this.#given
     const body = await open(client, blob, { now, offset: this.#offset, etag })

@@ -3,12 +3,12 @@
 
 import { HEADER } from '../oci/header.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
-import { discardBody } from '../outbound.ts'
+import { discardBody, timeoutAfter } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import { UpstreamError, failureOf, parseRetryAfter } from './error.ts'
 import type { UpstreamFailure } from './error.ts'
-import type { Authorization, GateStub } from './gate.ts'
+import type { Authorization, GateStub, Refusal } from './gate.ts'
 import type { Credential, Upstream } from './upstream.ts'
 
 /** Milliseconds until the headers of one request must be here. */
@@ -75,9 +75,9 @@ export class UpstreamClient {
     request: UpstreamRequest,
   ): Promise<Response | UpstreamFailure> {
     const gate = this.#gateOf(this.upstream, identity)
-    const authorization = await gate.authorize(request.repository)
-    if (!authorization.ok) return authorization.failure
     try {
+      const authorization = await this.#authorize(gate, request)
+      if (!authorization.ok) return authorization.failure
       const response = await this.#sendOnce(request, authorization)
       if (USABLE.has(response.status)) return response
       await discardBody(response)
@@ -95,7 +95,7 @@ export class UpstreamClient {
     request: UpstreamRequest,
     first: { readonly refused: Authorization & { ok: true }; readonly response: Response },
   ): Promise<Response | UpstreamFailure> {
-    const authorization = await gate.authorize(request.repository, {
+    const authorization = await this.#authorize(gate, request, {
       refused: first.refused.header,
       challenge: first.response.headers.get(HEADER.wwwAuthenticate),
     })
@@ -105,6 +105,23 @@ export class UpstreamClient {
     if (USABLE.has(response.status)) return response
     await discardBody(response)
     return this.#failure(gate, response)
+  }
+
+  /** A token that comes too late is of use to the next request; this one does not wait for it. */
+  async #authorize(
+    gate: GateStub,
+    request: UpstreamRequest,
+    refusal?: Refusal,
+  ): Promise<Authorization> {
+    const deadline = timeoutAfter(
+      request.deadline - this.#now(),
+      `${this.upstream.host} gave no token in time`,
+    )
+    try {
+      return await Promise.race([gate.authorize(request.repository, refusal), deadline.expired])
+    } finally {
+      deadline.clear()
+    }
   }
 
   #sendOnce(

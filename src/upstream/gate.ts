@@ -112,7 +112,9 @@ export class Gate implements GateStub {
   }
 
   async limit(retryAfter: number): Promise<void> {
-    this.#storage.put('limited-until', this.#now() + retryAfter * 1000)
+    const until = this.#now() + retryAfter * 1000
+    // Requests were under way together: the 429 that names no time must not shorten another's hour.
+    if (until > this.#time('limited-until')) this.#storage.put('limited-until', until)
   }
 
   #closed(): UpstreamFailure | undefined {

@@ -1,0 +1,156 @@
+// The rows of a repository on real SQLite: what is written is read back, and reading writes nothing.
+
+import { reset, runInDurableObject } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { afterEach, describe, expect, it } from 'vitest'
+import { sampleArtifact, sampleImage } from '../../cli/sample-image.ts'
+import { dayOf, Records } from '../../src/mirror/records.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { inspectManifest } from '../../src/oci/manifest.ts'
+import type { FetchedManifest, Manifest } from '../../src/upstream/manifests.ts'
+import { DAY } from '../support/clock.ts'
+import { tag } from '../support/parsed.ts'
+
+afterEach(() => reset())
+
+/** Runs in an object of its own. */
+function inObject<Value>(run: (records: Records, sql: SqlStorage) => Value): Promise<Value> {
+  const ledger = env.MIRROR_LEDGER.getByName('records.test/a')
+  return runInDurableObject(ledger, (_, { storage }) => run(new Records(storage.sql), storage.sql))
+}
+
+function fetched(manifest: Manifest): FetchedManifest {
+  const document = inspectManifest(manifest.bytes, manifest.mediaType)
+  if (!document.ok) throw new Error(document.reason)
+  return { ...manifest, document }
+}
+
+const digest = `sha256:${'a'.repeat(64)}` as Digest
+const other = `sha256:${'b'.repeat(64)}` as Digest
+const V1 = tag('v1')
+
+describe('an empty repository', () => {
+  it('is empty, and asking makes no table', async () => {
+    const tables = await inObject((records, sql) => {
+      expect(records.isEmpty).toBe(true)
+      expect(records.tag(V1)).toBeUndefined()
+      expect(records.manifest(digest)).toBeUndefined()
+      expect(records.size(digest)).toBeUndefined()
+      expect(records.tags()).toEqual([])
+      expect(records.referrers(digest)).toEqual([])
+      records.deleteTag(V1)
+      records.touch(1)
+      expect(records.isEmpty).toBe(true)
+      return sql.exec(`SELECT name FROM sqlite_master WHERE name IN ('tags', 'accesses')`).toArray()
+    })
+    expect(tables).toEqual([])
+  })
+})
+
+describe('tags', () => {
+  it('keep both clocks and the reason of the last failure', async () => {
+    await inObject((records) => {
+      records.verifyTag(V1, digest, 100)
+      expect(records.tag(V1)).toEqual({
+        digest,
+        verifiedAt: 100,
+        triedAt: 100,
+        failure: null,
+        hintedDigest: null,
+        hintedAt: 0,
+      })
+      records.hintTag(V1, digest, 110)
+      records.tryTag(V1, 'why', 200)
+      expect(records.tag(V1)).toMatchObject({ verifiedAt: 100, triedAt: 200, failure: 'why' })
+      records.verifyTag(V1, other, 300)
+      expect(records.tag(V1)).toEqual({
+        digest: other,
+        verifiedAt: 300,
+        triedAt: 300,
+        failure: null,
+        hintedDigest: digest,
+        hintedAt: 110,
+      })
+    })
+  })
+
+  it('are listed in ASCII order and deleted one by one', async () => {
+    await inObject((records) => {
+      for (const name of ['b', 'a.b', 'Z', 'a', '_', '0']) records.verifyTag(tag(name), digest, 1)
+      expect(records.tags()).toEqual(['0', 'Z', '_', 'a', 'a.b', 'b'])
+      records.deleteTag(tag('a'))
+      expect(records.tags()).toEqual(['0', 'Z', '_', 'a.b', 'b'])
+      expect(records.isEmpty).toBe(false)
+    })
+  })
+
+  it('a failure of a tag that is not known makes no row', async () => {
+    await inObject((records) => {
+      records.verifyTag(V1, digest, 1)
+      records.tryTag(tag('v2'), 'why', 2)
+      expect(records.tags()).toEqual(['v1'])
+    })
+  })
+})
+
+describe('manifests', () => {
+  it('keep their type, the sizes that they state, and when KV was told', async () => {
+    const image = await sampleImage({ layers: [100, 5000] })
+    await inObject((records) => {
+      records.putManifest(fetched(image))
+      expect(records.manifest(image.digest)).toEqual({ mediaType: image.mediaType, hintedAt: 0 })
+      for (const blob of image.blobs) expect(records.size(blob.digest)).toBe(blob.bytes.length)
+      records.hintManifest(image.digest, 7)
+      records.putManifest(fetched(image))
+      expect(records.manifest(image.digest)?.hintedAt).toBe(7)
+      expect(records.referrers(image.digest)).toEqual([])
+    })
+  })
+
+  it('are found as referrers of their subject', async () => {
+    const image = await sampleImage()
+    const subject = image.descriptor
+    const artifact = await sampleArtifact({
+      subject,
+      artifactType: 'a/sig',
+      annotations: { k: 'v' },
+    })
+    await inObject((records) => {
+      records.putManifest(fetched(artifact))
+      records.putManifest(fetched(artifact))
+      expect(records.referrers(image.digest)).toEqual([
+        { ...artifact.descriptor, artifactType: 'a/sig', annotations: { k: 'v' } },
+      ])
+    })
+  })
+
+  it('a hostile number of descriptors is cut', async () => {
+    const layers = Array.from({ length: 2000 }, (_, n) => ({
+      mediaType: 'a/b',
+      digest: `sha256:${String(n).padStart(64, '0')}`,
+      size: n,
+    }))
+    const text = JSON.stringify({ schemaVersion: 2, layers, mediaType: 'application/vnd.x+json' })
+    const bytes = new TextEncoder().encode(text)
+    const rows = await inObject((records, sql) => {
+      records.putManifest(fetched({ digest, mediaType: 'application/vnd.x+json', bytes }))
+      return sql.exec('SELECT count(*) AS n FROM descriptors').one()['n']
+    })
+    expect(rows).toBe(512)
+  })
+})
+
+describe('accesses', () => {
+  it('are counted by day', async () => {
+    const rows = await inObject((records, sql) => {
+      records.verifyTag(V1, digest, 1)
+      for (const time of [0, DAY - 1, DAY, 3 * DAY]) records.touch(dayOf(time))
+      return sql.exec('SELECT * FROM accesses ORDER BY day').toArray()
+    })
+    expect(rows).toEqual([
+      { day: 0, isolates: 2 },
+      { day: 1, isolates: 1 },
+      { day: 3, isolates: 1 },
+    ])
+  })
+})
