@@ -18,6 +18,8 @@ export class SegmentWriter {
   readonly #now: Now
   #since = 0
   #buffer: Uint8Array
+  /** The buffer of the segment that is being stored: taken again after that, so that none is left to the collector. */
+  #spare: Uint8Array | undefined
   #filled = 0
   #count = 0
   #storing: Promise<void> = Promise.resolve()
@@ -65,7 +67,10 @@ export class SegmentWriter {
     this.#storing = this.#bucket.put(key, bytes).then(() => this.#announce(bytes.byteLength))
     // A failure is reported by the next cut or by `close`.
     this.#storing.catch(() => undefined)
-    this.#buffer = new Uint8Array(Math.min(FIRST_SEGMENT * 2 ** this.#count, MAX_SEGMENT))
+    const size = Math.min(FIRST_SEGMENT * 2 ** this.#count, MAX_SEGMENT)
+    const free = this.#spare?.byteLength === size ? this.#spare : new Uint8Array(size)
+    this.#spare = this.#buffer
+    this.#buffer = free
     this.#filled = 0
   }
 

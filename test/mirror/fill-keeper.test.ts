@@ -106,53 +106,63 @@ describe('begin', () => {
     const blob = await upstreamed(LARGE)
     blob.upstream.clearFaults()
     const { release, isReleased } = withhold(blob.upstream, 0)
-    await keep(blob, async ({ keeper, request }) => {
-      const progress = await keeper.begin(request)
-      expect(isReleased()).toBe(false)
-      expect(progress).toMatchObject({ state: 'filling', size: LARGE, segments: [] })
-      release()
-      expect(sum(await follow(keeper, progress))).toBe(LARGE)
-    })
+    await keep(
+      blob,
+      async ({ keeper, request }) => {
+        const progress = await keeper.begin(request)
+        expect(isReleased()).toBe(false)
+        expect(progress).toMatchObject({ state: 'filling', size: LARGE, segments: [] })
+        release()
+        expect(sum(await follow(keeper, progress))).toBe(LARGE)
+      },
+      WOKEN,
+    )
   })
 
   it('lets a client have its headers then, and its bytes when they come', async () => {
     const blob = await upstreamed(LARGE)
     blob.upstream.clearFaults()
     const { release, isReleased } = withhold(blob.upstream, 0)
-    await keep(blob, async ({ keeper, request, settle }) => {
-      const { client } = connect(upstreamFrom(), { network: network({}) })
-      const work: Promise<unknown>[] = []
-      const blobs = new MirroredBlobs(
-        {
-          name: request,
-          client,
-          bucket: env.BLOBS,
-          blobs: new BlobStore(env.BLOBS),
-          fillOf: () => keeper,
-          seams: {
-            fetch: storageIsAway,
-            now: () => Date.now(),
-            defer: (one) => void work.push(one),
-            log: () => undefined,
+    await keep(
+      blob,
+      async ({ keeper, request, settle }) => {
+        const { client } = connect(upstreamFrom(), { network: network({}) })
+        const work: Promise<unknown>[] = []
+        const blobs = new MirroredBlobs(
+          {
+            name: request,
+            client,
+            bucket: env.BLOBS,
+            blobs: new BlobStore(env.BLOBS),
+            fillOf: () => keeper,
+            seams: {
+              fetch: storageIsAway,
+              now: () => Date.now(),
+              defer: (one) => void work.push(one),
+              log: () => undefined,
+            },
           },
-        },
-        { ...IMPATIENCE, storage: 2000, lookup: 2000 },
-      )
-      const answer = await blobs.get(blob.digest, { wants: 'bytes', range: undefined })
-      expect(isReleased()).toBe(false)
-      expect(answer).toMatchObject({ ok: true, size: LARGE, outcome: 'fill' })
-      const body = openBody('body' in answer && answer.body ? answer.body : expect.fail('no body'))
-      release()
-      expectBytes(await body.rest(), blob.bytes)
-      await settle()
-    })
+          { ...IMPATIENCE, storage: 2000, lookup: 2000 },
+        )
+        const answer = await blobs.get(blob.digest, { wants: 'bytes', range: undefined })
+        expect(isReleased()).toBe(false)
+        expect(answer).toMatchObject({ ok: true, size: LARGE, outcome: 'fill' })
+        const body = openBody(
+          'body' in answer && answer.body ? answer.body : expect.fail('no body'),
+        )
+        release()
+        expectBytes(await body.rest(), blob.bytes)
+        await settle()
+      },
+      WOKEN,
+    )
   })
 
   it('answers a question for the size at once', async () => {
     const blob = await upstreamed(LARGE)
     blob.upstream.clearFaults()
     const { release } = withhold(blob.upstream, 0)
-    const patience = { headers: 60_000, news: 60_000 }
+    const patience = { headers: 60_000, news: 60_000, begin: 60_000 }
     await keep(
       blob,
       async ({ keeper, request }) => {
@@ -240,6 +250,28 @@ describe('progress', () => {
         }
         expect(Math.max(...all.map(sum))).toBe(9 * MiB)
         expect(gets()).toBe(1)
+      },
+      WOKEN,
+    )
+  })
+
+  it('wakes whoever waits at each of them, not only at the end', async () => {
+    const blob = await upstreamed(LARGE)
+    blob.upstream.clearFaults()
+    const { release, isReleased } = withhold(blob.upstream, 4 * MiB)
+    await keep(
+      blob,
+      async ({ keeper, request }) => {
+        const id = idOf(await keeper.begin(request))
+        const lengths: number[] = []
+        while (sum(lengths) < 4 * MiB) {
+          const answer = await keeper.progress(id, lengths.length)
+          lengths.push(
+            ...(answer.state === 'filling' ? answer.segments : expect.fail(answer.state)),
+          )
+        }
+        expect(isReleased()).toBe(false)
+        release()
       },
       WOKEN,
     )
