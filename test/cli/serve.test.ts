@@ -190,14 +190,22 @@ describe('npm start', () => {
 
   it('prints what the Worker logs, and warnings', async () => {
     const grants = [{ repositories: ['hosted/**'], actions: ['push'] }]
-    const asked: Promise<unknown>[] = []
     const args = ['--port', '0', '--var', `ANONYMOUS:${JSON.stringify(grants)}`]
+    let asked: Promise<unknown> | undefined
+    const seen = { answer: false, line: false }
     const { stdout } = await run(args, (printed, kill) => {
+      // A registry that ends at its first line would take the answer with it.
+      const note = (what: 'answer' | 'line') => {
+        seen[what] = true
+        if (seen.answer && seen.line) kill()
+      }
       const address = /listens on (\S+)/.exec(printed)?.[1]
-      if (address !== undefined && asked.length === 0) asked.push(get(new URL(address), '/v2/'))
-      if (/^\{.*"status":200.*\}$/m.test(printed)) kill()
+      if (address !== undefined) {
+        asked ??= get(new URL(address), '/v2/').then(() => note('answer'))
+      }
+      if (/^\{.*"status":200.*\}$/m.test(printed)) note('line')
     })
-    await Promise.all(asked)
+    await asked
     expect(stdout).toContain('Warning: ANONYMOUS lets anyone push hosted/**')
   })
 
