@@ -1,0 +1,154 @@
+// The process of the clients. Each client has connections of its own and keeps them; digests are checked.
+
+import { Agent } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { answerCalls } from './call.ts'
+import { type Reading, read, stall } from './reader.ts'
+
+/** Runtimes fetch so many blobs at once. */
+const PARALLEL = 3
+
+/** Where to ask; the token is for the upstream itself only. */
+interface From {
+  /** `<base>/v2/<repository>`. */
+  readonly base: string
+  readonly token: string | undefined
+}
+
+/** What clients saw of a pull. Times are milliseconds. */
+export interface Pulled {
+  readonly milliseconds: number
+  readonly bytes: number
+  readonly firstBytes: readonly number[]
+  /** Why answers were not what was asked for. */
+  readonly failures: readonly string[]
+}
+
+const leave: (() => void)[] = []
+
+const calls = {
+  /** So many clients pull a tag at once, as containerd does: HEAD of the tag, GET by digest, blobs. */
+  pull: async (
+    wish: From & { readonly tag: string; readonly clients: number },
+  ): Promise<Pulled> => {
+    const start = performance.now()
+    const all = await Promise.all(Array.from({ length: wish.clients }, () => pull(wish)))
+    const readings = all.flat()
+    return {
+      milliseconds: performance.now() - start,
+      bytes: readings.reduce((sum, { bytes }) => sum + bytes, 0),
+      firstBytes: readings.map(({ firstByte }) => firstByte),
+      failures: readings.flatMap(({ failure }) => failure ?? []),
+    }
+  },
+  /** Clients that come one after the other, `over` milliseconds, and get one blob each. */
+  blob: async (
+    wish: From & { readonly digest: string; readonly clients: number; readonly over?: number },
+  ): Promise<readonly Reading[]> =>
+    Promise.all(
+      Array.from({ length: wish.clients }, async (_, index) => {
+        await sleep(((wish.over ?? 0) * index) / wish.clients)
+        return withAgent((agent) => read({ ...blobOf(wish, wish.digest), agent }))
+      }),
+    ),
+  /** The same, of clients that get their headers and then do not read, until `release`. */
+  stall: async (
+    wish: From & { readonly digest: string; readonly clients: number; readonly over?: number },
+  ): Promise<void> => {
+    await Promise.all(
+      Array.from({ length: wish.clients }, async (_, index) => {
+        await sleep(((wish.over ?? 0) * index) / wish.clients)
+        const agent = new Agent({ keepAlive: true })
+        const hangUp = await stall({ ...blobOf(wish, wish.digest), agent })
+        leave.push(() => {
+          hangUp()
+          agent.destroy()
+        })
+      }),
+    )
+  },
+  /** Clients that do not read leave. */
+  release: (): void => {
+    for (const each of leave.splice(0)) each()
+  },
+  /** Asks for manifests by tag, eight at a time; returns an answer for each. */
+  manifests: async (
+    wish: From & { readonly tags: readonly string[]; readonly method: 'GET' | 'HEAD' },
+  ): Promise<readonly Reading[]> =>
+    withAgent(async (agent) => {
+      const readings: Reading[] = []
+      const queue = [...wish.tags]
+      await inParallel(8, queue, async (tag) => {
+        const url = `${wish.base}/manifests/${tag}`
+        readings.push(await read({ url, token: wish.token, method: wish.method, agent }))
+      })
+      return readings
+    }),
+  /** Gets blobs directly, so many at once; returns milliseconds. */
+  fetchAll: async (
+    wish: From & { readonly digests: readonly string[]; readonly parallel: number },
+  ): Promise<number> => {
+    const start = performance.now()
+    await withAgent((agent) =>
+      inParallel(wish.parallel, [...wish.digests], async (digest) => {
+        const { failure } = await read({ ...blobOf(wish, digest), agent })
+        if (failure !== undefined) throw new Error(`the upstream itself failed: ${failure}`)
+      }),
+    )
+    return performance.now() - start
+  },
+}
+
+/** What this process offers. */
+export type ClientCalls = typeof calls
+
+async function pull({ base, token, tag }: From & { readonly tag: string }): Promise<Reading[]> {
+  return withAgent(async (agent) => {
+    const head = await read({ url: `${base}/manifests/${tag}`, method: 'HEAD', token, agent })
+    const digest = head.contentDigest
+    if (digest === undefined) return [head]
+    const manifest = await read({ url: `${base}/manifests/${digest}`, token, digest, agent })
+    const readings = [head, manifest]
+    const blobs = manifest.status === 200 ? blobsOf(manifest.text) : []
+    await inParallel(PARALLEL, blobs, async (each) => {
+      readings.push(await read({ ...blobOf({ base, token }, each), agent }))
+    })
+    return readings
+  })
+}
+
+function blobsOf(manifest: string): string[] {
+  const { config, layers } = JSON.parse(manifest) as {
+    readonly config: { readonly digest: string }
+    readonly layers: readonly { readonly digest: string }[]
+  }
+  return [config, ...layers].map(({ digest }) => digest)
+}
+
+function blobOf({ base, token }: From, digest: string) {
+  return { url: `${base}/blobs/${digest}`, token, digest }
+}
+
+async function withAgent<Value>(work: (agent: Agent) => Promise<Value>): Promise<Value> {
+  const agent = new Agent({ keepAlive: true })
+  try {
+    return await work(agent)
+  } finally {
+    agent.destroy()
+  }
+}
+
+async function inParallel<Each>(
+  count: number,
+  queue: Each[],
+  work: (each: Each) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    Array.from({ length: count }, async () => {
+      for (let each = queue.shift(); each !== undefined; each = queue.shift()) await work(each)
+    }),
+  )
+}
+
+answerCalls(calls)
