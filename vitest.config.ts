@@ -31,6 +31,22 @@ const UPSTREAMS = {
     tagTTL: { 'slow/**': '1h', 'quick/**:v*': '10s', '**:pinned-*': '1d' },
     maxStale: '2h',
   },
+  // With two other endpoints, and nobody's login.
+  'backed.test': {
+    url: 'https://backed.test',
+    private: false,
+    maxStale: '2h',
+    alternates: ['https://second.test', 'https://third.test'],
+  },
+  // With a login that its token service can refuse, and another endpoint with a login of its own.
+  'vault.test': { url: 'https://vault.test', private: true, alternates: ['https://second.test'] },
+  // With a login, hence a budget that is kept.
+  'budget.test': {
+    url: 'https://budget.test',
+    private: false,
+    tagTTL: { 'slow/**': '1d', '**': '10s' },
+    maxStale: '2d',
+  },
 }
 
 export default defineConfig({
@@ -56,6 +72,8 @@ export default defineConfig({
                 UPSTREAMS,
                 UPSTREAM_CREDENTIALS: JSON.stringify({
                   'login.test': [{ username: 'mirror', password: 'canary-password' }],
+                  'vault.test': [{ username: 'mirror', password: 'canary-password' }],
+                  'budget.test': [{ username: 'mirror', password: 'canary-password' }],
                 }),
               },
               outboundService: (request) => {

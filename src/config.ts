@@ -116,6 +116,7 @@ function readUpstreams(
   >,
 ): readonly NamedUpstream[] {
   const seen = new Map<string, string>()
+  const used = new Set<string>()
   const expected = 'an object { "<host>": { … } }'
   const entries = setting.value === undefined ? [] : [...readObject(setting, expected)]
   const named = entries.map(([key, entry]) => {
@@ -127,10 +128,13 @@ function readUpstreams(
       )
     }
     seen.set(host, key)
-    return readUpstream(key, entry, credentials.get(host)?.list ?? [])
+    return readUpstream(key, entry, (each) => {
+      used.add(each)
+      return credentials.get(each)?.list ?? []
+    })
   })
   for (const [host, { setting: unused }] of credentials) {
-    if (!seen.has(host))
+    if (!used.has(host))
       refuse(unused, `credentials for a host of UPSTREAMS (${[...seen.values()].join(', ')}) only`)
   }
   return named

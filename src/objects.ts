@@ -13,14 +13,17 @@ import type { Tag } from './oci/reference.ts'
 import type { RepositoryName } from './oci/repository-name.ts'
 import { Services, platformSeams, printLog } from './services.ts'
 import type { MirroredName } from './storage/keys.ts'
-import { durableStorage } from './upstream/gate.ts'
-import type { Authorization, Gate, Refusal } from './upstream/gate.ts'
-
-/** Whose gate: an upstream's, for one credential or for nobody. */
-export interface GateName {
-  readonly host: string
-  readonly credential: string | undefined
-}
+import { durableStorage, sweepStorage } from './upstream/gate-storage.ts'
+import type {
+  Authorization,
+  Gate,
+  GateName,
+  GateStatus,
+  Purpose,
+  Refusal,
+  Report,
+  Standing,
+} from './upstream/gate.ts'
 
 /** The ledger of one mirrored repository. */
 export class MirrorLedger extends DurableObject<Env> {
@@ -72,6 +75,14 @@ export class BlobFill extends DurableObject<Env> {
     return this.#open().end(id)
   }
 
+  beginDetour(): string | undefined {
+    return this.#open().beginDetour()
+  }
+
+  endDetour(id: string): void {
+    this.#open().endDetour(id)
+  }
+
   override alarm(): Promise<void> {
     return this.#open().alarm()
   }
@@ -89,26 +100,31 @@ export class UpstreamGate extends DurableObject<Env> {
   authorize(
     name: GateName,
     repository: RepositoryName,
+    purpose: Purpose,
     refusal: Refusal | undefined,
   ): Promise<Authorization> {
-    return this.#open(name).authorize(repository, refusal)
+    return this.#open(name).authorize(repository, purpose, refusal)
   }
 
-  limit(name: GateName, retryAfter: number): Promise<void> {
-    return this.#open(name).limit(retryAfter)
+  report(name: GateName, report: Report): Promise<void> {
+    return this.#open(name).report(report)
   }
 
-  /** Nobody has asked for a while: what is left has expired. */
-  override async alarm(): Promise<void> {
-    await this.ctx.storage.deleteAll()
+  standing(name: GateName): Promise<Standing> {
+    return this.#open(name).standing()
   }
 
-  #open({ host, credential }: GateName): Gate {
-    this.#opened ??= servicesOf(this.ctx, this.env).gate(
-      host,
-      credential,
-      durableStorage(this.ctx.storage),
-    )
+  status(name: GateName): GateStatus {
+    return this.#open(name).status()
+  }
+
+  override alarm(): Promise<void> {
+    return sweepStorage(this.ctx.storage, servicesOf(this.ctx, this.env).seams.now())
+  }
+
+  #open(name: GateName): Gate {
+    const services = servicesOf(this.ctx, this.env)
+    this.#opened ??= services.gate(name, durableStorage(this.ctx.storage, services.seams.now))
     return this.#opened
   }
 }

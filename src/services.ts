@@ -25,8 +25,10 @@ import { Memory } from './storage/memory.ts'
 import { RepositoryMarkers } from './storage/repositories.ts'
 import { openBlob } from './upstream/blob-source.ts'
 import { UpstreamClient } from './upstream/client.ts'
-import { DistantGate, Gate, passingStorage } from './upstream/gate.ts'
-import type { GateStorage, GateStub } from './upstream/gate.ts'
+import { passingStorage } from './upstream/gate-storage.ts'
+import type { GateStorage } from './upstream/gate-storage.ts'
+import { DistantGate, Gate } from './upstream/gate.ts'
+import type { GateName, GateStatus, GateStub } from './upstream/gate.ts'
 import type { Credential, Upstream } from './upstream/upstream.ts'
 
 /** Manifests that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
@@ -110,6 +112,23 @@ export class Services {
     }
   }
 
+  /** Every upstream and every alternate. */
+  endpoints(): readonly Upstream[] {
+    return [...this.config.upstreams.values()].flatMap((each) => [each, ...each.alternates])
+  }
+
+  /** How the gates of an upstream or alternate stand: one for each credential, and the one for nobody. */
+  gateStatuses(endpoint: Upstream): Promise<(GateName & GateStatus)[]> {
+    const ids = [...endpoint.credentials.map(({ id }) => id), undefined]
+    return Promise.all(
+      ids.map(async (credential) => {
+        const name = { upstream: endpoint.name, credential }
+        const status = this.#gateStub(name).status(name)
+        return { ...name, ...(await status.catch(() => this.#unknownStatus())) }
+      }),
+    )
+  }
+
   /** The state behind a `MirrorLedger`. */
   ledger(
     name: MirroredName,
@@ -144,10 +163,12 @@ export class Services {
     })
   }
 
-  /** The state behind an `UpstreamGate`: of one upstream, for one credential or for nobody. */
-  gate(host: string, credentialID: string | undefined, storage: GateStorage): Gate {
-    const upstream = this.#upstream(host)
-    const credential = upstream.credentials.find(({ id }) => id === credentialID)
+  /** The state behind an `UpstreamGate`: of one upstream or alternate, for one credential or for nobody. */
+  gate({ upstream: name, credential: id }: GateName, storage: GateStorage): Gate {
+    const upstream = this.endpoints().find((endpoint) => endpoint.name === name)
+    const credential = upstream?.credentials.find((each) => each.id === id)
+    // An object of another version may know other credentials: its callers go on without it.
+    if (upstream === undefined || credential?.id !== id) throw new Error('no such credential')
     return new Gate({
       upstream,
       credential,
@@ -188,21 +209,33 @@ export class Services {
   }
 
   #client(upstream: Upstream): UpstreamClient {
-    const gateOf = (_: Upstream, credential: Credential | undefined) =>
-      this.#gateStub(upstream, credential)
-    return new UpstreamClient(upstream, { outbound: this.#outbound, gateOf, now: this.seams.now })
+    return new UpstreamClient(upstream, {
+      outbound: this.#outbound,
+      gateOf: (endpoint, credential) => this.#gateOf(endpoint, credential),
+      ...this.seams,
+    })
   }
 
-  #gateStub(upstream: Upstream, credential: Credential | undefined): GateStub {
-    const { host } = upstream
-    const id = credential?.id
-    const stub = this.#env.UPSTREAM_GATE.getByName(`${host} ${id ?? 'anonymous'}`)
+  #gateOf(endpoint: Upstream, credential: Credential | undefined): GateStub {
+    const name: GateName = { upstream: endpoint.name, credential: credential?.id }
+    const stub = this.#gateStub(name)
     const distant: GateStub = {
-      authorize: (repository, refusal) =>
-        stub.authorize({ host, credential: id }, repository, refusal),
-      limit: (retryAfter) => stub.limit({ host, credential: id }, retryAfter),
+      authorize: (repository, purpose, refusal) =>
+        stub.authorize(name, repository, purpose, refusal),
+      report: (report) => stub.report(name, report),
+      standing: () => stub.standing(name),
     }
-    return new DistantGate(distant, this.gate(host, id, passingStorage()))
+    return new DistantGate(distant, this.gate(name, passingStorage()))
+  }
+
+  #unknownStatus(): GateStatus {
+    const lastError = { at: this.seams.now(), reason: 'the object that knows is away' }
+    const nothing = { budget: undefined, limitedUntil: undefined, restingUntil: undefined }
+    return { ...nothing, nextAttempt: undefined, lastError }
+  }
+
+  #gateStub({ upstream, credential }: GateName) {
+    return this.#env.UPSTREAM_GATE.getByName(`${upstream} ${credential ?? 'anonymous'}`)
   }
 
   #upstream(host: string): Upstream {

@@ -120,12 +120,12 @@ describe('the table of upstreams', () => {
       },
     },
     {
-      name: 'the url of the profile, spelled out, keeps its realms',
+      name: 'the url of the profile, spelled out, keeps its realms and its token service',
       host: 'docker.io',
       settings: { url: 'https://registry-1.docker.io' },
       want: {
         realms: ['https://registry-1.docker.io', 'https://auth.docker.io'],
-        authentication: 'ask',
+        authentication: { realm: 'https://auth.docker.io/token', service: 'registry.docker.io' },
       },
     },
     {
@@ -367,7 +367,21 @@ const WRONG_UPSTREAMS: readonly { host?: string; settings: unknown; want: readon
   { settings: { realms: ['http://auth.example.com'] }, want: ['.realms[0]: expected https'] },
   { settings: { realms: ['https://a.example.com/x'] }, want: ['.realms[0]: expected an origin'] },
   { settings: { realms: ['https://10.0.0.1'] }, want: ['.realms[0]: expected a public host'] },
-  { settings: { alternates: ['mirror.gcr.io'] }, want: ['.alternates: ', 'not support it yet'] },
+  { settings: { alternates: 'mirror.gcr.io' }, want: ['.alternates: expected a list of URLs'] },
+  { settings: { alternates: ['mirror.gcr.io'] }, want: ['.alternates[0]: expected a URL'] },
+  { settings: { alternates: [{ realms: [] }] }, want: ['.alternates[0].url: expected a URL'] },
+  { settings: { alternates: [{ URL: 'x' }] }, want: ['.alternates[0].URL: ', 'unknown key'] },
+  { settings: { alternates: ['http://a.test'] }, want: ['.alternates[0]: expected https'] },
+  { settings: { alternates: ['https://10.0.0.1'] }, want: ['expected a public host'] },
+  { settings: { alternates: ['https://u:p@a.test'] }, want: ['without user, query and fragment'] },
+  {
+    settings: { alternates: [{ url: 'https://a.test', realms: ['http://b.test'] }] },
+    want: ['.alternates[0].realms[0]: expected https'],
+  },
+  {
+    settings: { alternates: ['https://a.test', 'https://a.test/x'] },
+    want: ['.alternates: expected each host once'],
+  },
   { host: 'a/b', settings: {}, want: ['UPSTREAMS["a/b"]: expected a registry host'] },
   { host: 'v2', settings: {}, want: ['UPSTREAMS["v2"]: expected a registry host'] },
   { host: 'https://ghcr.io', settings: {}, want: ['expected a registry host'] },
@@ -459,6 +473,71 @@ const WRONG_SECRETS = [
   { UPSTREAMS: { 'ghcr.io': { url: 'https://anna:hunt/er2@ghcr.io' } } },
   { UPSTREAMS: { 'ghcr.io': { password: 'hunter2' } } },
 ]
+
+describe('alternates', () => {
+  const login = (password: string): object[] => [{ username: 'anna', password }]
+
+  it('have their own address, way of authenticating and credentials, and the rules of the upstream', () => {
+    const entry = {
+      private: ['acme/**'],
+      maxStale: '1h',
+      tagTTL: '10s',
+      alternates: [
+        'https://mirror.gcr.io',
+        { url: 'https://Relay.example.com:8443/hub/', realms: ['https://auth.example.com'] },
+      ],
+    }
+    const hub = only('docker.io', entry, {
+      UPSTREAM_CREDENTIALS: { 'docker.io': login('a'), 'relay.example.com:8443': login('b') },
+    })
+    const rules = {
+      host: hub.host,
+      maxStale: hub.maxStale,
+      tagTTL: hub.tagTTL,
+      isPrivate: hub.isPrivate,
+      isAllowed: hub.isAllowed,
+      alternates: [],
+      isLocal: false,
+    }
+    expect(hub.name).toBe('docker.io')
+    expect(hub.alternates).toMatchObject([
+      {
+        ...rules,
+        name: 'docker.io via mirror.gcr.io',
+        url: 'https://mirror.gcr.io',
+        realms: ['https://mirror.gcr.io'],
+        authentication: { realm: 'https://mirror.gcr.io/v2/token', service: 'mirror.gcr.io' },
+        credentials: [],
+      },
+      {
+        ...rules,
+        name: 'docker.io via relay.example.com:8443',
+        url: 'https://relay.example.com:8443/hub',
+        realms: ['https://relay.example.com:8443', 'https://auth.example.com'],
+        authentication: 'ask',
+        credentials: [{ username: 'anna', password: 'b' }],
+      },
+    ])
+    expect(hub.credentials).toMatchObject([{ password: 'a' }])
+  })
+
+  it('that need no login leave a well-known registry public', () => {
+    const hub = only('docker.io', { alternates: ['https://mirror.gcr.io'] })
+    expect(hub.alternates[0]?.credentials).toEqual([])
+  })
+
+  it('with a login of their own make the upstream say what is private', () => {
+    const entry = { alternates: ['https://mirror.gcr.io'] }
+    const rest = { UPSTREAM_CREDENTIALS: { 'mirror.gcr.io': login('a') } }
+    expect(messageOf(() => only('docker.io', entry, rest))).toMatch(/private: expected true, false/)
+    expect(only('docker.io', { ...entry, private: false }, rest).credentials).toEqual([])
+  })
+
+  it('on this machine may be spoken to over http, and only they', () => {
+    const hub = only('docker.io', { alternates: ['http://127.0.0.1:5001'] })
+    expect([hub.isLocal, hub.alternates[0]?.isLocal]).toEqual([false, true])
+  })
+})
 
 describe('a wrong configuration', () => {
   it.each(WRONG_UPSTREAMS)('$host $settings stops with $want', (row) => {

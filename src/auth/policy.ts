@@ -3,11 +3,11 @@
 
 import type { Pattern } from '../oci/pattern.ts'
 
-/** What can be done to a repository; the word in grants is the one in token scopes. */
-export type Action = 'pull' | 'push' | 'delete'
+/** What can be done to a repository, in the words of token scopes; `admin` is to operate the registry itself. */
+export type Action = 'pull' | 'push' | 'delete' | 'admin'
 
 /** Every action, for whoever parses one. */
-export const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
+export const ACTIONS: readonly Action[] = ['pull', 'push', 'delete', 'admin']
 
 /** A right to some actions on every repository whose canonical name one of the patterns matches. */
 export interface Grant {
@@ -36,4 +36,9 @@ export function mayPullAnonymously(
   isPrivate: boolean,
 ): boolean {
   return anonymous === 'public' ? !isPrivate : mayDo(anonymous, 'pull', canonicalName)
+}
+
+/** Whether a caller without an account may see how this registry stands: only where a grant says so. */
+export function mayAdministrate(anonymous: AnonymousGrants): boolean {
+  return anonymous !== 'public' && anonymous.some(({ actions }) => actions.includes('admin'))
 }

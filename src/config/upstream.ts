@@ -18,7 +18,6 @@ import {
   readPattern,
   readText,
   refuse,
-  refuseReserved,
 } from './setting.ts'
 
 /** An upstream with the names that mean it. */
@@ -41,6 +40,8 @@ const RESERVED_NAMES = ['v2', 't']
 type Names = Pick<NamedUpstream, 'names' | 'library'>
 type Members = ReadonlyMap<string, Setting>
 type Remote = Pick<Upstream, 'url' | 'realms' | 'authentication' | 'scope' | 'expiredStatuses'>
+/** What an alternate has of its own; everything else is the upstream's. */
+type Alternate = Remote & Pick<Upstream, 'name' | 'isLocal' | 'credentials'>
 
 /** No repository at all. */
 const NOTHING = (): boolean => false
@@ -52,19 +53,21 @@ export function canonicalHost(key: string): string {
   return profile === undefined || profile.host.startsWith('*.') ? host : profile.host
 }
 
+/** The credentials for a host, by the host of an entry or of an alternate's URL. */
+export type CredentialsOf = (host: string) => readonly Credential[]
+
 /** The upstream that one entry of `UPSTREAMS` describes. */
 export function readUpstream(
   key: string,
   setting: Setting,
-  credentials: readonly Credential[],
+  credentialsOf: CredentialsOf,
 ): NamedUpstream {
   const host = canonicalHost(key)
   if (!isHostName(host)) {
     refuse({ ...setting, value: key }, 'a registry host such as "ghcr.io", or a name for a url')
   }
   const members = readObject(setting, 'an object of settings, {} for the defaults', KEYS)
-  const alternates = members.get('alternates')
-  if (alternates !== undefined) refuseReserved(alternates)
+  const credentials = credentialsOf(host)
   const profile = profileOf(host)
   const named = {
     names: [host, ...(profile?.host === host ? profile.aliases : [])],
@@ -73,22 +76,62 @@ export function readUpstream(
   const url = readURL(members.get('url'), setting, profile?.url ?? `https://${host}`)
   const isLocal = isLoopbackHost(url.hostname)
   const isKnown = profile !== undefined && isProfileHost(url, profile, host)
-  const privacy = { isLocal, isKnown, hasCredentials: credentials.length > 0 }
+  const alternates = readAlternates(members.get('alternates'), host, credentialsOf)
+  // What an alternate's login can read is served to the same callers.
+  const hasCredentials = [{ credentials }, ...alternates].some(
+    (each) => each.credentials.length > 0,
+  )
+  const privacy = { isLocal, isKnown, hasCredentials }
   const maxStale = members.get('maxStale')
   const isPrivate = readPrivate(members.get('private'), setting, { ...privacy, named })
+  const upstream: Upstream = {
+    host,
+    name: host,
+    alternates: [],
+    ...remoteOf({ host, url, members, profile: isKnown ? profile : undefined }),
+    credentials,
+    isLocal,
+    tagTTL: readTagTTL(members.get('tagTTL'), named),
+    maxStale: maxStale === undefined ? DEFAULT_MAX_STALE : readDuration(maxStale),
+    isAllowed: readAllowed(members, named),
+    isPrivate,
+  }
   return {
     ...named,
     hasPrivate: isPrivate !== NOTHING,
-    upstream: {
-      host,
-      ...remoteOf({ host, url, members, profile: isKnown ? profile : undefined }),
-      credentials,
-      isLocal,
-      tagTTL: readTagTTL(members.get('tagTTL'), named),
-      maxStale: maxStale === undefined ? DEFAULT_MAX_STALE : readDuration(maxStale),
-      isAllowed: readAllowed(members, named),
-      isPrivate,
-    },
+    upstream: { ...upstream, alternates: alternates.map((each) => ({ ...upstream, ...each })) },
+  }
+}
+
+/** Other endpoints of the same registry: a URL each, or `{ url, realms }`. */
+function readAlternates(
+  setting: Setting | undefined,
+  of: string,
+  credentialsOf: CredentialsOf,
+): readonly Alternate[] {
+  if (setting === undefined) return []
+  const alternates = readList(setting, 'a list of URLs, or of { url, realms }').map((each) =>
+    readAlternate(each, of, credentialsOf),
+  )
+  const names = new Set(alternates.map(({ name }) => name))
+  if (names.size < alternates.length) return refuse(setting, 'each host once')
+  return alternates
+}
+
+function readAlternate(setting: Setting, of: string, credentialsOf: CredentialsOf): Alternate {
+  const members: Members =
+    typeof setting.value === 'string'
+      ? new Map([['url', setting]])
+      : readObject(setting, 'a URL, or { url, realms }', ['url', 'realms'])
+  const url = readURL(members.get('url'), setting, '')
+  const { host } = url
+  const profile = profileOf(host)
+  const isKnown = profile !== undefined && isProfileHost(url, profile, host)
+  return {
+    ...remoteOf({ host, url, members, profile: isKnown ? profile : undefined }),
+    name: `${of} via ${host}`,
+    isLocal: isLoopbackHost(url.hostname),
+    credentials: credentialsOf(canonicalHost(host)),
   }
 }
 
@@ -154,7 +197,7 @@ function remoteOf(known: {
   return {
     url: url.href.replace(/\/+$/, ''),
     realms: [...new Set(realms)],
-    authentication: members.has('url') ? 'ask' : service,
+    authentication: service,
     scope: (repository) => scope ?? formatScope(repository, ['pull']),
     expiredStatuses: profile?.expiredStatuses ?? [],
   }

@@ -18,6 +18,7 @@ import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import { getReferrers, getTags } from './listings.ts'
 import { getManifest } from './manifests.ts'
+import { getUpstreams } from './upstreams.ts'
 
 /** What `/healthz` answers. */
 const READ_METHODS = ['GET', 'HEAD']
@@ -45,6 +46,7 @@ export function createApp(log: Log): Hono<AppEnv> {
     await next()
   })
   app.all('/healthz', (c) => getHealth(c.var.exchange))
+  app.all('/_/upstreams', (c) => showUpstreams(c.var.exchange, c.var.services))
   app.all('*', (c) => dispatch(c.var.exchange, c.var.services, pathOf(c.req.url)))
   app.onError((error, c) => renderError(error, c, log))
   return app
@@ -66,6 +68,12 @@ function startExchange(request: Request, now: Now): Exchange {
 function getHealth(exchange: Exchange): Response {
   refuseMethod(exchange.method, READ_METHODS)
   return respond(exchange, { status: 200, body: 'ok\n' })
+}
+
+async function showUpstreams(exchange: Exchange, services: Services): Promise<Response> {
+  exchange.endpoint = 'upstreams'
+  refuseMethod(exchange.method, READ_METHODS)
+  return getUpstreams(exchange, services)
 }
 
 async function dispatch(exchange: Exchange, services: Services, path: string): Promise<Response> {

@@ -8,6 +8,7 @@ import type { Seams } from '../seams.ts'
 import type { BlobStore } from '../storage/blobs.ts'
 import { canonicalName, mirroredBlobKey } from '../storage/keys.ts'
 import type { MirroredName, StorageKey } from '../storage/keys.ts'
+import { openBlobRange } from '../upstream/blob-range.ts'
 import { openBlob } from '../upstream/blob-source.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
@@ -20,6 +21,9 @@ import type { FillEnd, FillProgress } from './fill.ts'
 import { storing } from './output.ts'
 import { PATIENCE } from './patience.ts'
 import type { Patience } from './patience.ts'
+
+/** A range that begins no further ahead of a fill waits for it (bytes). */
+const MAX_AHEAD = 32 * 1024 * 1024
 
 /** A blob, or the part of it that was asked for. */
 export interface ServedBlob {
@@ -49,6 +53,8 @@ export interface FillStub {
   begin(request: FillRequest): Promise<FillProgress>
   progress(id: string, from: number): Promise<FillProgress | FillGone>
   end(id: string): Promise<FillEnd | FillGone | undefined>
+  beginDetour(): Promise<string | undefined>
+  endDetour(id: string): Promise<void>
 }
 
 /** What reading blobs needs. */
@@ -109,10 +115,50 @@ export class MirroredBlobs {
       if (stored === undefined) throw new Error('the blob was removed while it was being served')
       return 'outcome' in stored ? { ...stored, outcome: 'fill' } : stored
     }
-    if (progress.state === 'filling') return this.#running(key, progress, question)
+    if (progress.state === 'filling') {
+      return (
+        (await this.#detour(key, progress, { digest, question })) ??
+        this.#running(key, progress, question)
+      )
+    }
     const { failure } = progress
     if (failure.kind === 'storage') throw new Error(failure.reason)
     return { ok: false, failure }
+  }
+
+  /** A range that begins far ahead of the fill is asked of the upstream by itself, if there are not too many. */
+  async #detour(
+    key: StorageKey,
+    running: FillProgress & { readonly state: 'filling' },
+    asked: { readonly digest: Digest; readonly question: BlobQuestion },
+  ): Promise<BlobAnswer | undefined> {
+    const { name, client, fillOf, seams } = this.#given
+    const { size, segments } = running
+    const range = rangeAhead(asked.question, size, segments)
+    if (range === undefined || size === undefined) return undefined
+    const id = await fillOf(key).beginDetour()
+    if (id === undefined) return undefined
+    const ended = () => fillOf(key).endDetour(id)
+    try {
+      const blob = { repository: name.repository, digest: asked.digest }
+      const part = await openBlobRange(client, { blob, range, size }, seams.now)
+      if (part !== undefined) {
+        const { readable, writable } = new FixedLengthStream(range.length)
+        // A part that is cut short, or a client that leaves, ends the connection and nothing else.
+        seams.defer(
+          part
+            .pipeTo(writable)
+            .catch(() => undefined)
+            .then(ended),
+        )
+        return { ok: true, size, range, body: readable, outcome: 'direct' }
+      }
+    } catch (error) {
+      // The fill will come there in time, or fail with a better reason.
+      seams.log('detour-failed', { repository: canonicalName(name), reason: String(error) })
+    }
+    seams.defer(ended())
+    return undefined
   }
 
   #running(
@@ -158,6 +204,20 @@ export class MirroredBlobs {
 
 function sized(size: number | undefined, outcome: ServedBlob['outcome']): ServedBlob {
   return { ok: true, size, range: undefined, body: undefined, outcome }
+}
+
+/** The range asked for, where it begins so far behind what can be read that waiting for it would be long. */
+function rangeAhead(
+  question: BlobQuestion,
+  size: number | undefined,
+  segments: readonly number[],
+): ResolvedRange | undefined {
+  if (question.wants === 'size' || question.range === undefined || size === undefined)
+    return undefined
+  const resolved = resolveRange(question.range, size)
+  if (resolved === 'unsatisfiable') return undefined
+  const filled = segments.reduce((sum, length) => sum + length, 0)
+  return resolved.offset > filled + MAX_AHEAD ? resolved : undefined
 }
 
 /** While nobody knows the size, a range cannot be told from the whole: the whole is the answer. */

@@ -7,6 +7,7 @@ import type { Defer, Log, Now } from '../seams.ts'
 import type { BlobStore } from '../storage/blobs.ts'
 import type { StorageKey } from '../storage/keys.ts'
 import type { BlobSource } from '../upstream/blob-source.ts'
+import { Detours } from './detours.ts'
 import { Fill } from './fill.ts'
 import type { FillEnd, FillProgress } from './fill.ts'
 import { storing } from './output.ts'
@@ -60,6 +61,7 @@ interface Started {
 export class FillKeeper {
   readonly #given: FillKeeperGiven
   readonly #patience: Patience
+  readonly #detours: Detours
   readonly #missing = new Map<RepositoryName, number>()
   #started: Started | undefined
   #starting: Promise<Started | number> | undefined
@@ -68,6 +70,7 @@ export class FillKeeper {
   /** `patience` is shortened by tests. */
   constructor(given: FillKeeperGiven, patience: Patience = PATIENCE) {
     this.#given = given
+    this.#detours = new Detours(given.now)
     this.#patience = patience
   }
 
@@ -105,6 +108,16 @@ export class FillKeeper {
   /** How the fill ended; `undefined` when it has not within the time that a call may take. */
   async end(id: string): Promise<FillEnd | FillGone | undefined> {
     return this.#when(id, ({ end }) => ({ isNews: end !== undefined, answer: end }))
+  }
+
+  /** Lets a request go past the fill to the upstream, by this id; `undefined` while there are enough. */
+  beginDetour(): string | undefined {
+    return this.#detours.begin()
+  }
+
+  /** A request that went past the fill has ended. */
+  endDetour(id: string): void {
+    this.#detours.end(id)
   }
 
   /** Removes the segments of fills that a reset has ended, and of those that were kept for their readers. */

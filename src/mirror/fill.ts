@@ -127,8 +127,9 @@ export class Fill {
     try {
       this.#end = { state: 'stored', size: await this.#fill(await this.#given.open()) }
     } catch (error) {
-      this.#end = { state: 'failed', failure: fillFailureOf(error) }
-      log('fill-failed', { key, reason: String(error) })
+      const failure = fillFailureOf(error)
+      this.#end = { state: 'failed', failure }
+      if (failure.kind !== 'not-found') log('fill-failed', { key, reason: String(error) })
     }
     this.#notify()
   }
@@ -142,22 +143,30 @@ export class Fill {
   }
 
   async #fill(source: BlobSource): Promise<number> {
-    const { patience } = this.#given
     try {
-      this.#size = source.size ?? (await this.#statedSize())
-      this.#hasHeaders = true
-      this.#notify()
-      const bytes = new Bytes(source)
-      const isSmall = this.#size === undefined || this.#size <= MAX_WITHOUT_SEGMENTS
-      const small = isSmall ? await bytes.readAll(MAX_WITHOUT_SEGMENTS, patience.cut) : undefined
-      if (small?.isWhole) await this.#putSmall(small.bytes)
-      else await this.#putLarge(bytes, small?.bytes ?? new Uint8Array())
-      return this.#size ?? 0
+      return await this.#fillFrom(source)
     } catch (error) {
       // Never rejects, and nobody waits for an upstream that does not let go.
       void source.cancel()
-      throw error
+      // While nobody has seen anything of what was wrong, another source may still be right.
+      const isOpen = isWrong(error) && !this.hasSegments
+      const other = isOpen ? await source.another() : undefined
+      if (other === undefined) throw error
+      return this.#fill(other)
     }
+  }
+
+  async #fillFrom(source: BlobSource): Promise<number> {
+    const { patience } = this.#given
+    this.#size = source.size ?? (await this.#statedSize())
+    this.#hasHeaders = true
+    this.#notify()
+    const bytes = new Bytes(source)
+    const isSmall = this.#size === undefined || this.#size <= MAX_WITHOUT_SEGMENTS
+    const small = isSmall ? await bytes.readAll(MAX_WITHOUT_SEGMENTS, patience.cut) : undefined
+    if (small?.isWhole) await this.#putSmall(small.bytes)
+    else await this.#putLarge(bytes, small?.bytes ?? new Uint8Array())
+    return this.#size ?? 0
   }
 
   /** Only a hint: whoever keeps it may be away, or silent. */
@@ -296,6 +305,10 @@ export class Fill {
     this.#waiting.resolve()
     this.#waiting = Promise.withResolvers<void>()
   }
+}
+
+function isWrong(error: unknown): boolean {
+  return error instanceof UpstreamError && error.failure.kind === 'invalid'
 }
 
 function wrong(what: string): UpstreamError {

@@ -5,13 +5,14 @@
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
 import { Memory } from '../storage/memory.ts'
+import { mayStandIn } from '../upstream/alternates.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { UpstreamError, failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
-import { fetchManifest, headManifest } from '../upstream/manifests.ts'
+import { fetchManifest, guessManifest, headManifest } from '../upstream/manifests.ts'
 import type { FetchedManifest, Manifest } from '../upstream/manifests.ts'
 import { freshUntil, judge, mayServeStale, restsUntil } from './freshness.ts'
-import type { FreshnessRules } from './freshness.ts'
+import type { FreshnessRules, TagClocks } from './freshness.ts'
 import { ManifestKeeper } from './manifest-keeper.ts'
 import type { ManifestKeeperGiven } from './manifest-keeper.ts'
 import type { TagRecord } from './records.ts'
@@ -67,12 +68,15 @@ export class Ledger {
     if (record === undefined && this.#isNegative(tag)) return notFound()
     const rules = this.#rules(tag)
     if (record !== undefined) {
-      const freshness = judge(record, rules, now())
+      const clocks = clocksOf(record)
+      const freshness = judge(clocks, rules, now())
       const failure = parseFailure(record.failure)
-      if (freshness === 'fresh') return this.#serve(record, freshUntil(record, rules), known)
+      if (freshness === 'fresh') return this.#serve(record, freshUntil(clocks, rules), known)
       if (freshness === 'resting' && mayServeStale(failure, record.verifiedAt, rules, now())) {
-        return this.#serveStale(record, { failure, until: restsUntil(record, rules), known })
+        return this.#serveStale(record, { failure, until: restsUntil(clocks, rules), known })
       }
+      const stretched = await this.#stretched(clocks, rules)
+      if (stretched !== undefined) return this.#serve(record, stretched, known)
     }
     const answer = await this.#once(tag, () => this.#check(tag, record, rules))
     if (answer.ok) return withoutKnown(answer, known)
@@ -83,6 +87,15 @@ export class Ledger {
     }
     const until = restsUntil({ verifiedAt: record.verifiedAt, triedAt: now() }, rules)
     return this.#serveStale(record, { failure, until, known })
+  }
+
+  /** Until when a tag counts as fresh because the budget runs low; `undefined` where that makes no difference. */
+  async #stretched(clocks: TagClocks, rules: FreshnessRules): Promise<number | undefined> {
+    const stretched = rules.ttl * (await this.#given.client.stretch())
+    // However low the budget, nothing counts as fresh that could not even be served stale.
+    const longer = { ...rules, ttl: Math.min(stretched, Math.max(rules.ttl, rules.maxStale)) }
+    if (judge(clocks, longer, this.#given.now()) !== 'fresh') return undefined
+    return freshUntil(clocks, longer)
   }
 
   /** The manifest of a digest: as stored, for ever; else as the upstream has it. */
@@ -123,8 +136,27 @@ export class Ledger {
       } else if (record !== undefined) {
         records.tryTag(tag, JSON.stringify(failure), now())
       }
-      return this.#failed(tag, failure)
+      const guess = isKnown(record, failure, { rules, now: now() })
+        ? undefined
+        : await this.#guess(tag, failure, rules)
+      return guess ?? this.#failed(tag, failure)
     }
+  }
+
+  /** Nothing else is known of the tag, so an alternate's word has to do until the upstream can be asked. */
+  async #guess(
+    tag: Tag,
+    failure: UpstreamFailure,
+    rules: FreshnessRules,
+  ): Promise<ManifestAnswer | undefined> {
+    const { client, now, records } = this.#given
+    if (!mayStandIn(failure)) return undefined
+    const fetched = await guessManifest(client, this.#request({ kind: 'tag', tag }), now)
+    if (fetched === undefined) return undefined
+    const at = { now: now(), failure: JSON.stringify(failure) }
+    if (await this.#keep(fetched)) records.guessTag(tag, fetched.digest, at)
+    const until = restsUntil({ verifiedAt: -Infinity, triedAt: at.now }, rules)
+    return { ...served(fetched, 'stale', at.now), until, warning: this.#warning(failure) }
   }
 
   /** Asks the upstream: HEAD where something is known, GET where nothing is or the digest is new. */
@@ -188,6 +220,10 @@ export class Ledger {
     return this.#answer(record, base, known)
   }
 
+  #warning(failure: UpstreamFailure): string {
+    return `${this.#given.name.host} did not confirm this tag: ${describe(failure)}`
+  }
+
   async #serveStale(
     record: TagRecord,
     how: {
@@ -196,7 +232,7 @@ export class Ledger {
       readonly known: Digest | undefined
     },
   ): Promise<ManifestAnswer> {
-    const warning = `${this.#given.name.host} did not confirm this tag: ${describe(how.failure)}`
+    const warning = this.#warning(how.failure)
     const base = {
       verifiedAt: record.verifiedAt,
       until: how.until,
@@ -258,12 +294,28 @@ export class Ledger {
 
 function served(
   manifest: Manifest,
-  outcome: 'hit' | 'fill' | 'direct',
+  outcome: ServedManifest['outcome'],
   now: number,
 ): ServedManifest {
   const { digest, mediaType, bytes } = manifest
   const base = { outcome, verifiedAt: now, until: Infinity, warning: undefined } as const
   return { ok: true, digest, mediaType, bytes, ...base }
+}
+
+/** What an alternate has said never counts as verified. */
+function clocksOf({ isGuess, verifiedAt, triedAt }: TagRecord): TagClocks {
+  return { verifiedAt: isGuess ? -Infinity : verifiedAt, triedAt }
+}
+
+/** Whether what is known of a tag leaves an alternate nothing to say: the upstream's own word does, served or not. */
+function isKnown(
+  record: TagRecord | undefined,
+  failure: UpstreamFailure,
+  { rules, now }: { readonly rules: FreshnessRules; readonly now: number },
+): boolean {
+  if (record === undefined) return false
+  if (!record.isGuess) return now - record.verifiedAt <= rules.maxStale
+  return mayServeStale(failure, record.verifiedAt, rules, now)
 }
 
 function notFound(): ManifestAnswer {

@@ -214,6 +214,7 @@ export class Listings {
       method: 'GET',
       repository: name.repository,
       path,
+      purpose: 'free',
       headers: { [HEADER.accept]: accept },
       deadline: now() + WITHIN,
     })

@@ -10,7 +10,7 @@ import type { TagClocks } from './freshness.ts'
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS tags (
     tag TEXT PRIMARY KEY, digest TEXT NOT NULL, verified_at INTEGER NOT NULL, tried_at INTEGER NOT NULL,
-    failure TEXT, hinted_digest TEXT, hinted_at INTEGER NOT NULL DEFAULT 0
+    is_guess INTEGER NOT NULL DEFAULT 0, failure TEXT, hinted_digest TEXT, hinted_at INTEGER NOT NULL DEFAULT 0
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS manifests (
     digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, hinted_at INTEGER NOT NULL DEFAULT 0
@@ -25,9 +25,13 @@ const SCHEMA = `
 /** A hostile manifest of 4 MiB names tens of thousands; a real one a few dozen. */
 const MAX_DESCRIPTORS = 512
 
-/** A tag as it was last seen. `failure` is the reason of the last failed check (JSON of an `UpstreamFailure`). */
+/**
+ * A tag as it was last seen. `failure` is the reason of the last failed check (JSON of an `UpstreamFailure`).
+ * A guess is what an alternate said while the upstream could not be asked; its `verifiedAt` is when it was made.
+ */
 export interface TagRecord extends TagClocks {
   readonly digest: Digest
+  readonly isGuess: boolean
   readonly failure: string | null
   readonly hintedDigest: string | null
   readonly hintedAt: number
@@ -63,6 +67,7 @@ export class Records {
       digest: text(row['digest']) as Digest,
       verifiedAt: Number(row['verified_at']),
       triedAt: Number(row['tried_at']),
+      isGuess: Number(row['is_guess']) === 1,
       failure: nullableText(row['failure']),
       hintedDigest: nullableText(row['hinted_digest']),
       hintedAt: Number(row['hinted_at']),
@@ -78,10 +83,23 @@ export class Records {
   verifyTag(tag: Tag, digest: Digest, now: number): void {
     this.#write(
       `INSERT INTO tags (tag, digest, verified_at, tried_at) VALUES (?1, ?2, ?3, ?3)
-       ON CONFLICT (tag) DO UPDATE SET digest = ?2, verified_at = ?3, tried_at = ?3, failure = NULL`,
+       ON CONFLICT (tag) DO UPDATE SET digest = ?2, verified_at = ?3, tried_at = ?3, is_guess = 0, failure = NULL`,
       tag,
       digest,
       now,
+    )
+  }
+
+  /** While the upstream failed so, an alternate said that `tag` points at `digest`. */
+  guessTag(tag: Tag, digest: Digest, at: { readonly now: number; readonly failure: string }): void {
+    this.#write(
+      `INSERT INTO tags (tag, digest, verified_at, tried_at, is_guess, failure) VALUES (?1, ?2, ?3, ?3, 1, ?4)
+       ON CONFLICT (tag) DO UPDATE
+       SET digest = ?2, verified_at = ?3, tried_at = ?3, is_guess = 1, failure = ?4`,
+      tag,
+      digest,
+      at.now,
+      at.failure,
     )
   }
 

@@ -80,7 +80,7 @@ export function inspectManifest(bytes: Uint8Array, contentType: string | null): 
   }
   const { members, repeatedKey } = document
   if (repeatedKey !== undefined) {
-    return refuse(`the key ${JSON.stringify(repeatedKey)} stands twice`)
+    return refuse('a top-level key stands twice')
   }
   const version = members['schemaVersion']
   if (version !== undefined && version !== 2) {

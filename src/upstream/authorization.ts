@@ -126,13 +126,10 @@ export class Authorizer {
     if (response.status !== 401 && response.status !== 403) {
       return unavailable(`the token service of ${host} answered ${response.status}`)
     }
-    // Without a credential this is an answer about the repository: GHCR gives no anonymous token for what is
-    // private or absent.
-    return this.#credential === undefined
-      ? new UpstreamError({
-          kind: 'denied',
-          reason: `${host} gives no anonymous token for this repository`,
-        })
+    // 403, and anything said to nobody, is about the repository: Google and GHCR give no token for what is
+    // private or absent. Only a 401 to a credential is about the credential.
+    return this.#credential === undefined || response.status === 403
+      ? new UpstreamError({ kind: 'denied', reason: `${host} gives no token for this repository` })
       : new UpstreamError({
           kind: 'unauthorized',
           reason: `the credential for ${host} was refused`,

@@ -6,8 +6,9 @@ import { HEADER } from '../oci/header.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { OutboundError, discardBody, timeoutAfter } from '../outbound.ts'
 import type { Now } from '../seams.ts'
+import { withAlternates } from './alternates.ts'
 import type { UpstreamClient } from './client.ts'
-import { UpstreamError } from './error.ts'
+import { UpstreamError, failureOf } from './error.ts'
 
 /** Milliseconds without a byte after which an upstream counts as gone; a slow one that progresses does not. */
 const IDLE = 30_000
@@ -24,42 +25,46 @@ export interface BlobRequest {
   readonly digest: Digest
 }
 
+interface SourceGiven {
+  /** Where the blob is being read, and after it where else it may be. */
+  readonly endpoints: readonly UpstreamClient[]
+  readonly blob: BlobRequest
+  readonly now: Now
+}
+
 interface OpenBody {
   readonly reader: ReadableStreamBYOBReader
   readonly size: number | undefined
   readonly etag: string | null
 }
 
-/** Opens a blob at the upstream. @throws {UpstreamError} */
+/** Opens a blob at the upstream, or at the first of its alternates that can stand in. @throws {UpstreamError} */
 export async function openBlob(
   client: UpstreamClient,
   blob: BlobRequest,
   now: Now,
 ): Promise<BlobSource> {
-  return new BlobSource(
-    { client, blob, now },
-    await open(client, blob, { now, offset: 0, etag: null }),
-  )
+  const time = { deadline: now() + OPEN_WITHIN, now }
+  return withAlternates(client, time, async (endpoint, deadline) => {
+    const body = await open(endpoint, blob, { offset: 0, etag: null, deadline })
+    const others = [client, ...client.alternates].filter((each) => each !== endpoint)
+    return new BlobSource({ endpoints: [endpoint, ...others], blob, now }, body)
+  })
 }
 
 /** An open blob. Nothing is verified here: whoever reads hashes. */
 export class BlobSource {
   /** Bytes of the whole blob where the upstream said so. */
   readonly size: number | undefined
-  readonly #given: {
-    readonly client: UpstreamClient
-    readonly blob: BlobRequest
-    readonly now: Now
-  }
+  readonly #given: SourceGiven
+  readonly #endpoints: UpstreamClient[]
   #body: OpenBody
   #offset = 0
   #resumes = 0
 
-  constructor(
-    given: { readonly client: UpstreamClient; readonly blob: BlobRequest; readonly now: Now },
-    body: OpenBody,
-  ) {
+  constructor(given: SourceGiven, body: OpenBody) {
     this.#given = given
+    this.#endpoints = [...given.endpoints]
     this.#body = body
     this.size = body.size
   }
@@ -92,16 +97,59 @@ export class BlobSource {
     await this.#body.reader.cancel().catch(() => undefined)
   }
 
-  async #resume(error: unknown): Promise<void> {
-    await this.cancel()
-    const { size, etag } = this.#body
-    if (this.#resumes >= MAX_RESUMES || size === undefined) throw error
-    this.#resumes += 1
-    const { client, blob, now } = this.#given
-    const body = await open(client, blob, { now, offset: this.#offset, etag })
-    if (body.size !== size) throw error
-    this.#body = body
+  /** The same blob from the next endpoint that has it, because what this one sent was wrong. Never rejects. */
+  async another(): Promise<BlobSource | undefined> {
+    const { blob, now } = this.#given
+    for (let rest = this.#endpoints.slice(1); rest.length > 0; rest = rest.slice(1)) {
+      const [endpoint] = rest
+      if (endpoint === undefined) return undefined
+      const from = { offset: 0, etag: null, deadline: now() + OPEN_WITHIN }
+      const body = await open(endpoint, blob, from).catch(notOpened)
+      if (body !== false) return new BlobSource({ endpoints: rest, blob, now }, body)
+    }
+    return undefined
   }
+
+  /** Goes on where the body was cut: at the same endpoint a few times, then at each other one. */
+  async #resume(cut: unknown): Promise<void> {
+    await this.cancel()
+    if (this.size === undefined) throw cut
+    if (this.#resumes >= MAX_RESUMES) this.#leave(cut)
+    for (;;) {
+      this.#resumes += 1
+      // Whatever they refuse with, a 404 too: the blob was there, and what is wrong is that it was cut.
+      if (await this.#reopen(this.#endpoints[0]).catch(notOpened)) return
+      this.#leave(cut)
+    }
+  }
+
+  async #reopen(endpoint: UpstreamClient | undefined): Promise<boolean> {
+    if (endpoint === undefined) return false
+    const { blob, now } = this.#given
+    // An entity tag means something to the endpoint that gave it only.
+    const etag = endpoint === this.#given.endpoints[0] ? this.#body.etag : null
+    const deadline = now() + OPEN_WITHIN
+    const body = await open(endpoint, blob, { offset: this.#offset, etag, deadline })
+    if (body.size !== this.size) {
+      await body.reader.cancel().catch(() => undefined)
+      return false
+    }
+    this.#body = body
+    return true
+  }
+
+  /** Turns to the next endpoint. @throws `error` when there is none. */
+  #leave(error: unknown): void {
+    this.#endpoints.shift()
+    this.#resumes = 0
+    if (this.#endpoints.length === 0) throw error
+  }
+}
+
+/** Nothing was opened; an error that is no failure of an upstream is thrown on. */
+function notOpened(error: unknown): false {
+  failureOf(error)
+  return false
 }
 
 async function readChunk(reader: ReadableStreamBYOBReader): Promise<Uint8Array | undefined> {
@@ -120,7 +168,7 @@ async function readChunk(reader: ReadableStreamBYOBReader): Promise<Uint8Array |
 async function open(
   client: UpstreamClient,
   blob: BlobRequest,
-  from: { readonly now: Now; readonly offset: number; readonly etag: string | null },
+  from: { readonly offset: number; readonly etag: string | null; readonly deadline: number },
 ): Promise<OpenBody> {
   const { offset, etag } = from
   const headers: Record<string, string> = { [HEADER.acceptEncoding]: 'identity' }
@@ -130,8 +178,9 @@ async function open(
     method: 'GET',
     repository: blob.repository,
     path: `blobs/${blob.digest}`,
+    purpose: 'free',
     headers,
-    deadline: from.now() + OPEN_WITHIN,
+    deadline: from.deadline,
   })
   const size = sizeOf(response, offset)
   if (response.body === null || size === 'unusable') {

@@ -5,14 +5,17 @@ import { HEADER } from '../oci/header.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { discardBody, timeoutAfter } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
-import type { Now } from '../seams.ts'
+import type { Defer, Now } from '../seams.ts'
+import { parseBudget } from './budget.ts'
 import { UpstreamError, failureOf, parseRetryAfter } from './error.ts'
 import type { UpstreamFailure } from './error.ts'
-import type { Authorization, GateStub, Refusal } from './gate.ts'
+import type { Authorization, GateStub, Purpose, Refusal, Standing } from './gate.ts'
 import type { Credential, Upstream } from './upstream.ts'
 
 /** Milliseconds until the headers of one request must be here. */
 const HEADERS_WITHIN = 10_000
+/** Milliseconds for a gate to say how it stands: it knows, or it is away. */
+const STANDING_WITHIN = 2000
 /** What a registry means by these: here are bytes, or nothing has changed. */
 const USABLE = new Set([200, 206, 304])
 
@@ -21,6 +24,7 @@ export interface UpstreamRequest {
   readonly method: 'GET' | 'HEAD'
   readonly repository: RepositoryName
   readonly path: string
+  readonly purpose: Purpose
   readonly headers?: Readonly<Record<string, string>>
   /** When the whole exchange, tokens included, must have its headers (milliseconds of the clock). */
   readonly deadline: number
@@ -29,98 +33,143 @@ export interface UpstreamRequest {
 /** Where the client finds the gate of a credential, or of nobody. */
 export type GateOf = (upstream: Upstream, credential: Credential | undefined) => GateStub
 
+/** What a client is given. */
+export interface ClientGiven {
+  readonly outbound: Outbound
+  readonly gateOf: GateOf
+  readonly now: Now
+  readonly defer: Defer
+}
+
 /** Speaks to one upstream. */
 export class UpstreamClient {
   readonly upstream: Upstream
-  readonly #outbound: Outbound
-  readonly #gateOf: GateOf
-  readonly #now: Now
+  /** The same registry's other endpoints, in the order in which they stand in for it. */
+  readonly alternates: readonly UpstreamClient[]
+  readonly #given: ClientGiven
+  readonly #gates = new Map<Credential | undefined, GateStub>()
 
-  constructor(
-    upstream: Upstream,
-    given: { readonly outbound: Outbound; readonly gateOf: GateOf; readonly now: Now },
-  ) {
+  constructor(upstream: Upstream, given: ClientGiven) {
     this.upstream = upstream
-    this.#outbound = given.outbound
-    this.#gateOf = given.gateOf
-    this.#now = given.now
+    this.alternates = upstream.alternates.map((alternate) => new UpstreamClient(alternate, given))
+    this.#given = given
   }
 
   /**
-   * Sends the request as each of our identities in turn until one is not refused: every credential, then, for
-   * what is public, nobody.
+   * Sends the request as each of our identities in turn until one is not refused: every credential, the one
+   * with most budget first, then, for what is public, nobody.
    * @returns an answer with status 200, 206 or 304 and its body unread.
    * @throws {UpstreamError}
    */
   async send(request: UpstreamRequest): Promise<Response> {
-    let refusal: UpstreamFailure | undefined
-    for (const identity of this.#identities(request.repository)) {
+    let failure: UpstreamFailure | undefined
+    for (const identity of await this.#identities(request.repository)) {
+      // An empty budget is ours: asking as nobody would only spend that of our address too.
+      if (identity === undefined && failure?.kind === 'rate-limited') break
       const answer = await this.#sendAs(identity, request)
       if (answer instanceof Response) return answer
-      refusal = worse(refusal, answer)
-      if (answer.kind !== 'unauthorized' && answer.kind !== 'denied') break
+      failure = telling(failure, answer)
+      if (!isOfIdentity(answer)) break
     }
-    throw new UpstreamError(refusal ?? { kind: 'denied', reason: 'no credential is configured' })
+    throw new UpstreamError(failure ?? { kind: 'denied', reason: 'no credential is configured' })
   }
 
-  #identities(repository: RepositoryName): readonly (Credential | undefined)[] {
+  /** What tags' TTLs are multiplied by, as the best of our budgets falls. */
+  async stretch(): Promise<number> {
+    const { credentials } = this.upstream
+    if (credentials.length === 0) return 1
+    const standings = await Promise.all(credentials.map((each) => this.#standing(each)))
+    return Math.min(...standings.map(({ stretch }) => stretch))
+  }
+
+  async #identities(repository: RepositoryName): Promise<readonly (Credential | undefined)[]> {
     const { credentials, isPrivate } = this.upstream
-    return isPrivate(repository) && credentials.length > 0
-      ? credentials
-      : [...credentials, undefined]
+    const ordered = credentials.length > 1 ? await this.#byBudget(credentials) : credentials
+    return isPrivate(repository) && ordered.length > 0 ? ordered : [...ordered, undefined]
+  }
+
+  async #byBudget(credentials: readonly Credential[]): Promise<Credential[]> {
+    const standings = await Promise.all(
+      credentials.map(async (credential) => {
+        const { remaining } = await this.#standing(credential)
+        return { credential, remaining }
+      }),
+    )
+    // Two without a limit are equal: the order of the configuration stays.
+    const sorted = standings.toSorted((a, b) =>
+      a.remaining === b.remaining ? 0 : b.remaining - a.remaining,
+    )
+    return sorted.map(({ credential }) => credential)
+  }
+
+  /** A gate that is silent says nothing against asking. */
+  async #standing(credential: Credential): Promise<Standing> {
+    const late = timeoutAfter(STANDING_WITHIN, 'the gate is silent')
+    try {
+      return await Promise.race([this.#gateOf(credential).standing(), late.expired])
+    } catch {
+      return { remaining: Infinity, stretch: 1 }
+    } finally {
+      late.clear()
+    }
+  }
+
+  #gateOf(identity: Credential | undefined): GateStub {
+    const known = this.#gates.get(identity)
+    if (known !== undefined) return known
+    const gate = this.#given.gateOf(this.upstream, identity)
+    this.#gates.set(identity, gate)
+    return gate
   }
 
   async #sendAs(
     identity: Credential | undefined,
     request: UpstreamRequest,
   ): Promise<Response | UpstreamFailure> {
-    const gate = this.#gateOf(this.upstream, identity)
-    try {
-      const authorization = await this.#authorize(gate, request)
-      if (!authorization.ok) return authorization.failure
-      const response = await this.#sendOnce(request, authorization)
-      if (USABLE.has(response.status)) return response
-      await discardBody(response)
-      return this.#isExpired(response, authorization)
-        ? await this.#retry(gate, request, { refused: authorization, response })
-        : await this.#failure(gate, response)
-    } catch (error) {
-      return failureOf(error)
-    }
+    const gate = this.#gateOf(identity)
+    const authorization = await this.#authorize(gate, request).catch(failureOf)
+    if ('kind' in authorization) return authorization
+    if (!authorization.ok) return authorization.failure
+    const answer = await this.#exchange(gate, request, authorization).catch(failureOf)
+    await this.#report(gate, request, answer)
+    if (!(answer instanceof Response)) return answer
+    if (USABLE.has(answer.status)) return answer
+    await discardBody(answer)
+    return this.#failure(answer)
   }
 
-  /** Asks again with a token made now: once, because a second refusal is not about the token's age. */
-  async #retry(
+  /** One request, and with a fresh token a second one where the first was refused. */
+  async #exchange(
     gate: GateStub,
     request: UpstreamRequest,
-    first: { readonly refused: Authorization & { ok: true }; readonly response: Response },
+    authorization: Authorization & { ok: true },
   ): Promise<Response | UpstreamFailure> {
-    const authorization = await this.#authorize(gate, request, {
-      refused: first.refused.header,
-      challenge: first.response.headers.get(HEADER.wwwAuthenticate),
-    })
-    if (!authorization.ok) return authorization.failure
-    if (authorization.header === first.refused.header) return this.#failure(gate, first.response)
     const response = await this.#sendOnce(request, authorization)
-    if (USABLE.has(response.status)) return response
+    if (!this.#isExpired(response, authorization)) return response
     await discardBody(response)
-    return this.#failure(gate, response)
+    const renewed = await this.#authorize(gate, request, {
+      refused: authorization.header,
+      challenge: response.headers.get(HEADER.wwwAuthenticate),
+    })
+    if (!renewed.ok) return renewed.failure
+    // A second refusal is not about the token's age.
+    return renewed.header === authorization.header ? response : this.#sendOnce(request, renewed)
   }
 
   /** A token that comes too late is of use to the next request; this one does not wait for it. */
   async #authorize(
     gate: GateStub,
-    request: UpstreamRequest,
+    { repository, purpose, deadline }: UpstreamRequest,
     refusal?: Refusal,
   ): Promise<Authorization> {
-    const deadline = timeoutAfter(
-      request.deadline - this.#now(),
+    const late = timeoutAfter(
+      deadline - this.#given.now(),
       `${this.upstream.host} gave no token in time`,
     )
     try {
-      return await Promise.race([gate.authorize(request.repository, refusal), deadline.expired])
+      return await Promise.race([gate.authorize(repository, purpose, refusal), late.expired])
     } finally {
-      deadline.clear()
+      late.clear()
     }
   }
 
@@ -129,25 +178,43 @@ export class UpstreamClient {
     authorization: Authorization & { ok: true },
   ): Promise<Response> {
     const { upstream } = this
-    return this.#outbound.send({
+    return this.#given.outbound.send({
       url: `${upstream.url}/v2/${request.repository}/${request.path}`,
       method: request.method,
       headers: request.headers ?? {},
       authorization: authorization.header,
       isLocal: upstream.isLocal,
-      within: Math.min(HEADERS_WITHIN, request.deadline - this.#now()),
+      within: Math.min(HEADERS_WITHIN, request.deadline - this.#given.now()),
     })
   }
 
-  #isExpired(response: Response, authorization: Authorization & { ok: true }): boolean {
-    const { status } = response
+  #isExpired({ status }: Response, authorization: Authorization & { ok: true }): boolean {
     if (this.upstream.expiredStatuses.includes(status)) return !authorization.isNew
     // Without a token, a 401 tells how to get one; ECR says 403 when a token has expired.
     if (status === 401) return !authorization.isNew || authorization.header === undefined
     return status === 403 && authorization.header !== undefined && !authorization.isNew
   }
 
-  async #failure(gate: GateStub, response: Response): Promise<UpstreamFailure> {
+  /** The gate is told what it could not see, after the fact; only for a limit does anybody wait until it knows. */
+  async #report(
+    gate: GateStub,
+    request: UpstreamRequest,
+    answer: Response | UpstreamFailure,
+  ): Promise<void> {
+    const { now, defer } = this.#given
+    const isCounted = request.purpose === 'counted'
+    const isAnswered = answer instanceof Response
+    const budget = isAnswered ? parseBudget(answer.headers, now()) : undefined
+    const isUsable = isAnswered && USABLE.has(answer.status)
+    const failure = isUsable ? undefined : isAnswered ? this.#failure(answer) : answer
+    const isNews = budget !== undefined || (failure !== undefined && failure.kind !== 'not-found')
+    if (!isCounted && !isNews) return
+    const told = gate.report({ isCounted, budget, failure })
+    if (failure?.kind === 'rate-limited') await told
+    else defer(told)
+  }
+
+  #failure(response: Response): UpstreamFailure {
     const { host } = this.upstream
     switch (response.status) {
       case 404:
@@ -156,9 +223,8 @@ export class UpstreamClient {
       case 403:
         return { kind: 'denied', reason: `${host} refuses this repository` }
       case 429: {
-        const retryAfter = parseRetryAfter(response.headers.get(HEADER.retryAfter), this.#now())
-        await gate.limit(retryAfter)
-        return { kind: 'rate-limited', retryAfter }
+        const header = response.headers.get(HEADER.retryAfter)
+        return { kind: 'rate-limited', retryAfter: parseRetryAfter(header, this.#given.now()) }
       }
       default:
         return response.status >= 500
@@ -168,10 +234,21 @@ export class UpstreamClient {
   }
 }
 
+/** Whether another identity might be answered otherwise. */
+function isOfIdentity({ kind }: UpstreamFailure): boolean {
+  return kind === 'unauthorized' || kind === 'denied' || kind === 'rate-limited'
+}
+
 /**
- * What counts when several identities were refused: that a credential of ours failed says more about us
- * than about the repository, so a tag may be served stale for longer.
+ * What counts when several identities failed: that a limit is reached, the one that ends first, or else that a
+ * credential of ours is refused says more about us than about the repository, so a tag may be served stale for
+ * longer.
  */
-function worse(before: UpstreamFailure | undefined, now: UpstreamFailure): UpstreamFailure {
-  return before?.kind === 'unauthorized' && now.kind === 'denied' ? before : now
+function telling(before: UpstreamFailure | undefined, now: UpstreamFailure): UpstreamFailure {
+  if (before === undefined || !isOfIdentity(now)) return now
+  if (before.kind === 'rate-limited' && now.kind === 'rate-limited') {
+    return now.retryAfter < before.retryAfter ? now : before
+  }
+  const isTold = before.kind === 'rate-limited' || now.kind === 'denied'
+  return isTold || (before.kind === 'unauthorized' && now.kind === 'unauthorized') ? before : now
 }

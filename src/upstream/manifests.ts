@@ -11,8 +11,9 @@ import type { Reference } from '../oci/reference.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import { readWhole } from '../outbound.ts'
 import type { Now } from '../seams.ts'
+import { withAlternates } from './alternates.ts'
 import type { UpstreamClient } from './client.ts'
-import { UpstreamError } from './error.ts'
+import { UpstreamError, failureOf } from './error.ts'
 
 /** distribution-spec v1.1.1, "Pushing Manifests": registries take at least 4 MiB, and clients read no more. */
 export const MAX_MANIFEST = 4 * 1024 * 1024
@@ -46,7 +47,7 @@ export async function headManifest(
   request: ManifestRequest,
 ): Promise<Digest | undefined> {
   try {
-    const response = await client.send({ ...about(request), method: 'HEAD' })
+    const response = await client.send({ ...about(request), method: 'HEAD', purpose: 'check' })
     return parseDigest(response.headers.get(HEADER.dockerContentDigest) ?? '')
   } catch (error) {
     // Some registries know no HEAD of a manifest (405): then GET has to tell.
@@ -56,16 +57,49 @@ export async function headManifest(
 }
 
 /**
- * A manifest with its digest verified: against the reference if that is a digest, else against what the
- * upstream claims, else simply computed.
- * @throws {UpstreamError}
+ * A manifest with its digest verified: against the reference if that is a digest, from whichever endpoint;
+ * else against what the upstream claims, else simply computed.
+ * @throws {UpstreamError | OutboundError}
  */
 export async function fetchManifest(
   client: UpstreamClient,
   request: ManifestRequest,
   now: Now,
 ): Promise<FetchedManifest> {
-  const response = await client.send({ ...about(request), method: 'GET' })
+  if (request.reference.kind === 'tag') return fetchFrom(client, request, now)
+  return withAlternates(client, { deadline: request.deadline, now }, (endpoint, deadline) =>
+    fetchFrom(endpoint, { ...request, deadline }, now),
+  )
+}
+
+/**
+ * What the first alternate that has the tag says of it, if any does: a guess until the upstream confirms it.
+ */
+export async function guessManifest(
+  client: UpstreamClient,
+  request: ManifestRequest,
+  now: Now,
+): Promise<FetchedManifest | undefined> {
+  const { alternates } = client
+  for (const [index, alternate] of alternates.entries()) {
+    // One that hangs leaves the next its share of the time.
+    const share = (request.deadline - now()) / (alternates.length - index)
+    try {
+      return await fetchFrom(alternate, { ...request, deadline: now() + share }, now)
+    } catch (error) {
+      // Whatever it is: the next one is asked, and nothing is concluded from it.
+      failureOf(error)
+    }
+  }
+  return undefined
+}
+
+async function fetchFrom(
+  client: UpstreamClient,
+  request: ManifestRequest,
+  now: Now,
+): Promise<FetchedManifest> {
+  const response = await client.send({ ...about(request), method: 'GET', purpose: 'counted' })
   const bytes = await readWhole(response, MAX_MANIFEST, request.deadline - now())
   const digest = await verifiedDigest(request.reference, response, bytes)
   const document = inspectManifest(bytes, response.headers.get(HEADER.contentType))

@@ -21,6 +21,10 @@ export interface TokenService {
 export interface Upstream {
   /** Its canonical name: the key of `UPSTREAMS`, and the first part of every canonical repository name. */
   readonly host: string
+  /** Names its gates: the host, or for an alternate `<host> via <other host>`. */
+  readonly name: string
+  /** Other endpoints of the same registry, which stand in for it. */
+  readonly alternates: readonly Upstream[]
   /** The base URL without a trailing slash; `/v2/…` follows. */
   readonly url: string
   /** Origins that may serve as token realm, hence see our credentials; the origin of `url` is always one. */

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Grant } from '../../src/auth/policy.ts'
-import { mayDo, mayPullAnonymously } from '../../src/auth/policy.ts'
+import { mayAdministrate, mayDo, mayPullAnonymously } from '../../src/auth/policy.ts'
 import { parsePattern } from '../../src/oci/pattern.ts'
 
 const grant = (patterns: readonly string[], ...actions: Grant['actions']): Grant => ({
@@ -65,5 +65,24 @@ describe('mayPullAnonymously', () => {
     },
   ] as const)('$name', ({ anonymous, isPrivate, want }) => {
     expect(mayPullAnonymously(anonymous, 'ghcr.io/acme/app', isPrivate)).toBe(want)
+  })
+})
+
+describe('mayAdministrate', () => {
+  it.each([
+    { name: 'by default: no', anonymous: 'public', want: false },
+    { name: 'without a grant: no', anonymous: [], want: false },
+    {
+      name: 'who may do everything to all repositories: no',
+      anonymous: [grant(['**'], 'pull', 'push', 'delete')],
+      want: false,
+    },
+    {
+      name: 'whom one grant names so: yes',
+      anonymous: [grant(['**'], 'pull'), grant(['a'], 'admin')],
+      want: true,
+    },
+  ] as const)('$name', ({ anonymous, want }) => {
+    expect(mayAdministrate(anonymous)).toBe(want)
   })
 })

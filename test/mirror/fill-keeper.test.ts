@@ -134,7 +134,13 @@ describe('begin', () => {
             client,
             bucket: env.BLOBS,
             blobs: new BlobStore(env.BLOBS),
-            fillOf: () => keeper,
+            fillOf: () => ({
+              begin: (one) => keeper.begin(one),
+              progress: (id, from) => keeper.progress(id, from),
+              end: (id) => keeper.end(id),
+              beginDetour: async () => keeper.beginDetour(),
+              endDetour: async (id) => keeper.endDetour(id),
+            }),
             seams: {
               fetch: storageIsAway,
               now: () => Date.now(),

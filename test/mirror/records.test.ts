@@ -48,6 +48,25 @@ describe('an empty repository', () => {
 })
 
 describe('tags', () => {
+  it('are guesses until they are verified, and again when they are guessed anew', async () => {
+    await inObject((records) => {
+      records.guessTag(V1, digest, { now: 100, failure: 'why' })
+      const guess = { digest, isGuess: true, verifiedAt: 100, triedAt: 100, failure: 'why' }
+      expect(records.tag(V1)).toMatchObject({ ...guess, hintedDigest: null })
+      records.tryTag(V1, 'still', 200)
+      expect(records.tag(V1)).toMatchObject({ ...guess, triedAt: 200, failure: 'still' })
+      records.verifyTag(V1, digest, 300)
+      expect(records.tag(V1)).toMatchObject({ isGuess: false, verifiedAt: 300, failure: null })
+      records.guessTag(V1, other, { now: 400, failure: 'why' })
+      expect(records.tag(V1)).toMatchObject({
+        ...guess,
+        digest: other,
+        verifiedAt: 400,
+        triedAt: 400,
+      })
+    })
+  })
+
   it('keep both clocks and the reason of the last failure', async () => {
     await inObject((records) => {
       records.verifyTag(V1, digest, 100)
@@ -55,6 +74,7 @@ describe('tags', () => {
         digest,
         verifiedAt: 100,
         triedAt: 100,
+        isGuess: false,
         failure: null,
         hintedDigest: null,
         hintedAt: 0,
@@ -67,6 +87,7 @@ describe('tags', () => {
         digest: other,
         verifiedAt: 300,
         triedAt: 300,
+        isGuess: false,
         failure: null,
         hintedDigest: digest,
         hintedAt: 110,

@@ -37,7 +37,7 @@ function stage(
   const net = network(Object.fromEntries(hosts.map((name) => [name, host])))
   const { gateOf } = connect(upstream, { network: net })
   const gate = gateOf(upstream.credentials[0])
-  return { net, host, authorize: (name = 'a/b') => gate.authorize(repository(name)) }
+  return { net, host, authorize: (name = 'a/b') => gate.authorize(repository(name), 'free') }
 }
 
 /** The hosts that saw the password. */
@@ -110,7 +110,7 @@ describe('a realm is refused, and never asked, if it is', () => {
     const gate = connect(upstream, { network: net }).gateOf(upstream.credentials[0])
     const challenge = 'Bearer realm="https://evil.test/token"'
     const refusal = { refused: undefined, challenge }
-    expect(await gate.authorize(REPOSITORY, refusal)).toMatchObject({
+    expect(await gate.authorize(REPOSITORY, 'free', refusal)).toMatchObject({
       ok: false,
       failure: { kind: 'invalid' },
     })
@@ -183,7 +183,7 @@ describe('a token is asked for', () => {
   it('by nobody without account and password', async () => {
     const upstream = upstreamFrom()
     const net = network({ 'one.test': new TokenHost() })
-    await connect(upstream, { network: net }).gateOf().authorize(REPOSITORY)
+    await connect(upstream, { network: net }).gateOf().authorize(REPOSITORY, 'free')
     const { url, headers } = net.requests[1] ?? expect.fail('no token request')
     expect(new URL(url).searchParams.has('account')).toBe(false)
     expect(headers['authorization']).toBeUndefined()
@@ -312,12 +312,12 @@ describe('a token service that', () => {
     const upstream = upstreamFrom()
     const host = new TokenHost({ answer: page(status) })
     const gate = connect(upstream, { network: network({ 'one.test': host }) }).gateOf()
-    expect(await gate.authorize(REPOSITORY)).toMatchObject({
+    expect(await gate.authorize(REPOSITORY, 'free')).toMatchObject({
       ok: false,
       failure: { kind: 'denied' },
     })
     // It may be different for the next repository.
-    await gate.authorize(repository('c/d'))
+    await gate.authorize(repository('c/d'), 'free')
     expect(host.tokens).toBe(2)
   })
 
@@ -354,7 +354,7 @@ describe('a registry that is asked how it authenticates', () => {
     { name: 'nothing', net: network({}), want: { ok: false, failure: { kind: 'unavailable' } } },
   ])('and answers $name', async ({ net, want }) => {
     const gate = connect(upstreamFrom(), { network: net }).gateOf()
-    expect(await gate.authorize(REPOSITORY)).toMatchObject(want)
+    expect(await gate.authorize(REPOSITORY, 'free')).toMatchObject(want)
     expect(net.urls()).toEqual(['https://one.test/v2/'])
   })
 })

@@ -35,6 +35,7 @@ function requestFor(changed: Partial<UpstreamRequest> = {}): UpstreamRequest {
     method: 'GET',
     repository: REPOSITORY,
     path: 'manifests/latest',
+    purpose: 'counted',
     deadline: Date.now() + 20 * SECOND,
     ...changed,
   }
@@ -403,12 +404,14 @@ describe('when the gate is away', () => {
     const { upstream, outbound, gateOf, sample } = await stage()
     const away = {
       authorize: () => Promise.reject(new Error('the object was reset')),
-      limit: () => Promise.reject(new Error('the object was reset')),
+      report: () => Promise.reject(new Error('the object was reset')),
+      standing: () => Promise.reject(new Error('the object was reset')),
     }
     const client = new UpstreamClient(upstream, {
       outbound,
       gateOf: () => new DistantGate(away, gateOf()),
       now: () => Date.now(),
+      defer: () => undefined,
     })
     expect((await client.send(requestFor())).status).toBe(200)
     expect(sample.count({ kind: 'token' })).toBe(1)
@@ -424,8 +427,13 @@ describe('a bug of ours', () => {
   it('is not taken for an outage of theirs', async () => {
     const { upstream, outbound } = await stage()
     const authorize = (): Promise<never> => Promise.reject(new RangeError('a bug'))
-    const gateOf = () => ({ authorize, limit: authorize })
-    const client = new UpstreamClient(upstream, { outbound, gateOf, now: () => Date.now() })
+    const gateOf = () => ({ authorize, report: authorize, standing: authorize })
+    const client = new UpstreamClient(upstream, {
+      outbound,
+      gateOf,
+      now: () => Date.now(),
+      defer: () => undefined,
+    })
     await expect(client.send(requestFor())).rejects.toThrow(new RangeError('a bug'))
   })
 })

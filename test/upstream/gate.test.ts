@@ -10,7 +10,8 @@ import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { UpstreamGate } from '../../src/objects.ts'
 import { DistantGate } from '../../src/upstream/gate.ts'
-import type { Authorization, Gate, GateStorage, GateStub } from '../../src/upstream/gate.ts'
+import type { GateStorage } from '../../src/upstream/gate-storage.ts'
+import type { Authorization, Gate, GateStub, Report } from '../../src/upstream/gate.ts'
 import type { Upstream } from '../../src/upstream/upstream.ts'
 import { HOUR, MINUTE, SECOND, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
@@ -53,6 +54,11 @@ function stage(options: TokenHostOptions = {}): Stage {
   return { upstream, host, net, gates: [gateOf(anna), gateOf(bert), gateOf()] }
 }
 
+/** What a caller tells that was answered 429. */
+function limited(retryAfter: number): Report {
+  return { isCounted: false, budget: undefined, failure: { kind: 'rate-limited', retryAfter } }
+}
+
 function bearer(n: number, isNew: boolean): Authorization {
   return { ok: true, header: `Bearer token-${n}`, isNew }
 }
@@ -61,29 +67,31 @@ describe('a token', () => {
   it('is used again for its repository and its identity, and for no other', async () => {
     const { gates, host } = stage()
     const [anna, bert, nobody] = gates
-    expect(await anna.authorize(REPOSITORY)).toEqual(bearer(1, true))
-    expect(await anna.authorize(REPOSITORY)).toEqual(bearer(1, false))
-    expect(await anna.authorize(repository('a/c'))).toEqual(bearer(2, true))
-    expect(await anna.authorize(repository('a'))).toEqual(bearer(3, true))
-    expect(await bert.authorize(REPOSITORY)).toEqual(bearer(4, true))
-    expect(await nobody.authorize(REPOSITORY)).toEqual(bearer(5, true))
-    expect(await anna.authorize(REPOSITORY)).toEqual(bearer(1, false))
+    expect(await anna.authorize(REPOSITORY, 'free')).toEqual(bearer(1, true))
+    expect(await anna.authorize(REPOSITORY, 'free')).toEqual(bearer(1, false))
+    expect(await anna.authorize(repository('a/c'), 'free')).toEqual(bearer(2, true))
+    expect(await anna.authorize(repository('a'), 'free')).toEqual(bearer(3, true))
+    expect(await bert.authorize(REPOSITORY, 'free')).toEqual(bearer(4, true))
+    expect(await nobody.authorize(REPOSITORY, 'free')).toEqual(bearer(5, true))
+    expect(await anna.authorize(REPOSITORY, 'free')).toEqual(bearer(1, false))
     expect(host.tokens).toBe(5)
   })
 
   it('is fetched once, however many requests need one', async () => {
     const { gates, net } = stage()
-    const all = await Promise.all(Array.from({ length: 20 }, () => gates[0].authorize(REPOSITORY)))
+    const all = await Promise.all(
+      Array.from({ length: 20 }, () => gates[0].authorize(REPOSITORY, 'free')),
+    )
     expect(new Set(all.map((one) => one.ok && one.header))).toEqual(new Set(['Bearer token-1']))
     expect(net.urls().map((url) => new URL(url).pathname)).toEqual(['/v2/', '/token'])
   })
 
   it('is fetched once when it is refused to many', async () => {
     const { gates, host } = stage()
-    await gates[0].authorize(REPOSITORY)
+    await gates[0].authorize(REPOSITORY, 'free')
     const refusal = { refused: 'Bearer token-1', challenge: null }
     const all = await Promise.all(
-      Array.from({ length: 20 }, () => gates[0].authorize(REPOSITORY, refusal)),
+      Array.from({ length: 20 }, () => gates[0].authorize(REPOSITORY, 'free', refusal)),
     )
     expect(new Set(all.map((one) => one.ok && one.header))).toEqual(new Set(['Bearer token-2']))
     expect(host.tokens).toBe(2)
@@ -92,9 +100,9 @@ describe('a token', () => {
   it('that came late is not refused twice: who holds the old one is given the new one', async () => {
     const { gates, host } = stage()
     const refusal = { refused: 'Bearer token-1', challenge: null }
-    await gates[0].authorize(REPOSITORY)
-    await gates[0].authorize(REPOSITORY, refusal)
-    expect(await gates[0].authorize(REPOSITORY, refusal)).toEqual(bearer(2, false))
+    await gates[0].authorize(REPOSITORY, 'free')
+    await gates[0].authorize(REPOSITORY, 'free', refusal)
+    expect(await gates[0].authorize(REPOSITORY, 'free', refusal)).toEqual(bearer(2, false))
     expect(host.tokens).toBe(2)
   })
 
@@ -102,9 +110,9 @@ describe('a token', () => {
     const { gates, host } = stage({
       answer: (n) => (n === 1 ? new Response('', { status: 503 }) : undefined),
     })
-    const all = await Promise.all([1, 2, 3].map(() => gates[0].authorize(REPOSITORY)))
+    const all = await Promise.all([1, 2, 3].map(() => gates[0].authorize(REPOSITORY, 'free')))
     expect(all.map(({ ok }) => ok)).toEqual([false, false, false])
-    expect(await gates[0].authorize(REPOSITORY)).toEqual(bearer(2, true))
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toEqual(bearer(2, true))
     expect(host.tokens).toBe(2)
   })
 
@@ -114,7 +122,7 @@ describe('a token', () => {
     const authorize = (password: string): Promise<Authorization> => {
       const upstream = upstreamFrom({ credentials: [{ username: 'anna', password }] })
       const { gateOf } = connect(upstream, { network: net, memories })
-      return gateOf(upstream.credentials[0]).authorize(REPOSITORY)
+      return gateOf(upstream.credentials[0]).authorize(REPOSITORY, 'free')
     }
     expect(await authorize('old')).toEqual(bearer(1, true))
     expect(await authorize('old')).toEqual(bearer(1, false))
@@ -129,52 +137,70 @@ describe('the way of authenticating', () => {
 
   it('is asked once an hour', async () => {
     const { gates, net } = stage()
-    await gates[0].authorize(REPOSITORY)
-    await gates[0].authorize(repository('c/d'))
+    await gates[0].authorize(REPOSITORY, 'free')
+    await gates[0].authorize(repository('c/d'), 'free')
     clock.advance(HOUR - 1)
-    await gates[0].authorize(REPOSITORY)
+    await gates[0].authorize(REPOSITORY, 'free')
     expect(pings(net)).toBe(1)
     clock.advance(6 * MINUTE)
-    await gates[0].authorize(REPOSITORY)
+    await gates[0].authorize(REPOSITORY, 'free')
     expect(pings(net)).toBe(2)
   })
 
   it('is learnt from a refusal without asking', async () => {
     const { gates, net } = stage()
     const challenge = 'Bearer realm="https://one.test/token",service="learnt"'
-    const answer = await gates[0].authorize(REPOSITORY, { refused: undefined, challenge })
+    const answer = await gates[0].authorize(REPOSITORY, 'free', { refused: undefined, challenge })
     expect(answer).toEqual(bearer(1, true))
     expect(pings(net)).toBe(0)
     expect(net.urls()[0]).toContain('service=learnt')
   })
 })
 
-describe.each([401, 403])('a credential that the token service refuses with %i', (status) => {
-  const refusing: TokenHostOptions = {
+/** Gives tokens to nobody alone. */
+function refusing(status: number): TokenHostOptions {
+  return {
     answer: (_, authorization) =>
       authorization === null ? undefined : new Response('', { status }),
   }
+}
+
+describe('a credential that the token service refuses with 401', () => {
   const unauthorized = { ok: false, failure: { kind: 'unauthorized' } }
 
   it('rests for ten minutes, for every repository', async () => {
-    const { gates, net } = stage(refusing)
-    expect(await gates[0].authorize(REPOSITORY)).toMatchObject(unauthorized)
+    const { gates, net } = stage(refusing(401))
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toMatchObject(unauthorized)
     net.forget()
     clock.advance(10 * MINUTE - 1)
-    expect(await gates[0].authorize(REPOSITORY)).toMatchObject(unauthorized)
-    expect(await gates[0].authorize(repository('c/d'))).toMatchObject(unauthorized)
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toMatchObject(unauthorized)
+    expect(await gates[0].authorize(repository('c/d'), 'free')).toMatchObject(unauthorized)
     expect(net.urls()).toEqual([])
     clock.advance(1)
-    await gates[0].authorize(REPOSITORY)
+    await gates[0].authorize(REPOSITORY, 'free')
     expect(net.count()).toBe(1)
   })
 
   it('rests alone', async () => {
-    const { gates, host } = stage(refusing)
-    await gates[0].authorize(REPOSITORY)
-    await gates[1].authorize(REPOSITORY)
+    const { gates, host } = stage(refusing(401))
+    await gates[0].authorize(REPOSITORY, 'free')
+    await gates[1].authorize(REPOSITORY, 'free')
     expect(host.tokens).toBe(2)
-    expect(await gates[2].authorize(REPOSITORY)).toMatchObject({ ok: true })
+    expect(await gates[2].authorize(REPOSITORY, 'free')).toMatchObject({ ok: true })
+  })
+})
+
+describe('a credential that the token service refuses a repository with 403', () => {
+  it('is denied that repository, and does not rest', async () => {
+    const { gates, host } = stage({
+      answer: (n) => (n === 1 ? new Response('', { status: 403 }) : undefined),
+    })
+    const [anna] = gates
+    expect(await anna.authorize(REPOSITORY, 'free')).toMatchObject({ failure: { kind: 'denied' } })
+    expect(await anna.authorize(repository('c/d'), 'free')).toEqual(bearer(2, true))
+    expect(await anna.authorize(REPOSITORY, 'free')).toEqual(bearer(3, true))
+    expect(host.tokens).toBe(3)
+    expect(anna.status()).toMatchObject({ restingUntil: undefined, lastError: undefined })
   })
 })
 
@@ -186,34 +212,34 @@ describe('a limit', () => {
 
   it('lets nothing out before it is over, tokens that are at hand included', async () => {
     const { gates, net } = stage()
-    await gates[0].authorize(REPOSITORY)
+    await gates[0].authorize(REPOSITORY, 'free')
     net.forget()
-    await gates[0].limit(90)
-    expect(await gates[0].authorize(REPOSITORY)).toEqual(closed(90))
+    await gates[0].report(limited(90))
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toEqual(closed(90))
     clock.advance(89 * SECOND + 1)
-    expect(await gates[0].authorize(repository('c/d'))).toEqual(closed(1))
+    expect(await gates[0].authorize(repository('c/d'), 'free')).toEqual(closed(1))
     expect(net.urls()).toEqual([])
     clock.advance(SECOND)
-    expect(await gates[0].authorize(REPOSITORY)).toEqual(bearer(1, false))
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toEqual(bearer(1, false))
   })
 
   it('holds for one credential', async () => {
     const { gates } = stage()
-    await gates[0].limit(90)
-    expect(await gates[1].authorize(REPOSITORY)).toMatchObject({ ok: true })
-    expect(await gates[2].authorize(REPOSITORY)).toMatchObject({ ok: true })
+    await gates[0].report(limited(90))
+    expect(await gates[1].authorize(REPOSITORY, 'free')).toMatchObject({ ok: true })
+    expect(await gates[2].authorize(REPOSITORY, 'free')).toMatchObject({ ok: true })
   })
 
   it('is not shortened by a later answer that knows of none', async () => {
     const { gates } = stage()
-    await gates[0].limit(3600)
-    await gates[0].limit(60)
-    expect(await gates[0].authorize(REPOSITORY)).toEqual(closed(3600))
+    await gates[0].report(limited(3600))
+    await gates[0].report(limited(60))
+    expect(await gates[0].authorize(REPOSITORY, 'free')).toEqual(closed(3600))
   })
 })
 
 describe('a gate that is an object', () => {
-  const GATE = { host: 'one.test', credential: undefined }
+  const GATE = { upstream: 'one.test', credential: undefined }
 
   function object(net: Network): DurableObjectStub<UpstreamGate> {
     vi.spyOn(globalThis, 'fetch').mockImplementation(net.fetch)
@@ -224,63 +250,103 @@ describe('a gate that is an object', () => {
     const host = new TokenHost()
     const net = network({ 'one.test': host })
     const stub = object(net)
-    expect(await stub.authorize(GATE, REPOSITORY, undefined)).toEqual(bearer(1, true))
+    expect(await stub.authorize(GATE, REPOSITORY, 'free', undefined)).toEqual(bearer(1, true))
     net.forget()
     await evictDurableObject(stub)
-    expect(await stub.authorize(GATE, REPOSITORY, undefined)).toEqual(bearer(1, false))
+    expect(await stub.authorize(GATE, REPOSITORY, 'free', undefined)).toEqual(bearer(1, false))
     expect(net.urls()).toEqual([])
-    expect(await stub.authorize(GATE, repository('c/d'), undefined)).toEqual(bearer(2, true))
+    expect(await stub.authorize(GATE, repository('c/d'), 'free', undefined)).toEqual(
+      bearer(2, true),
+    )
     expect(net.urls().map((url) => new URL(url).pathname)).toEqual(['/token'])
-    await stub.limit(GATE, 60)
+    await stub.report(GATE, limited(60))
     await evictDurableObject(stub)
-    expect(await stub.authorize(GATE, REPOSITORY, undefined)).toMatchObject({ ok: false })
+    expect(await stub.authorize(GATE, REPOSITORY, 'free', undefined)).toMatchObject({ ok: false })
   })
 
   it('fetches one token for all who ask at once', async () => {
     const host = new TokenHost()
     const stub = object(network({ 'one.test': host }))
-    await Promise.all(Array.from({ length: 10 }, () => stub.authorize(GATE, REPOSITORY, undefined)))
+    await Promise.all(
+      Array.from({ length: 10 }, () => stub.authorize(GATE, REPOSITORY, 'free', undefined)),
+    )
     expect(host.tokens).toBe(1)
   })
 
   it('puts nothing into KV', async () => {
     const stub = object(network({ 'one.test': new TokenHost() }))
-    await stub.authorize(GATE, REPOSITORY, undefined)
+    await stub.authorize(GATE, REPOSITORY, 'free', undefined)
     expect((await env.HINTS.list()).keys).toEqual([])
   })
 
+  /** Everything that it keeps, by the kind of key. */
+  function kept(stub: DurableObjectStub<UpstreamGate>): Promise<string[]> {
+    return runInDurableObject(stub, (_, { storage }) =>
+      Array.from(storage.kv.list(), ([key]) => key.split(':')[0] ?? ''),
+    )
+  }
+
   it('forgets everything an hour after it was last told something', async () => {
     const stub = object(network({ 'one.test': new TokenHost() }))
-    await stub.authorize(GATE, REPOSITORY, undefined)
+    await stub.authorize(GATE, REPOSITORY, 'free', undefined)
     expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBe(
       clock.now() + HOUR,
     )
+    clock.advance(HOUR)
     await runDurableObjectAlarm(stub)
-    const left = await runInDurableObject(stub, (_, { storage }) => [...storage.kv.list()])
-    expect(left).toEqual([])
-    expect(await stub.authorize(GATE, REPOSITORY, undefined)).toEqual(bearer(2, true))
+    expect(await kept(stub)).toEqual([])
+    expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBeNull()
+    expect(await stub.authorize(GATE, REPOSITORY, 'free', undefined)).toEqual(bearer(2, true))
+    expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBe(
+      clock.now() + HOUR,
+    )
+  })
+
+  it('keeps what still counts when it sweeps, and sweeps again', async () => {
+    const stub = object(network({ 'one.test': new TokenHost() }))
+    await stub.authorize(GATE, REPOSITORY, 'free', undefined)
+    clock.advance(HOUR - 1)
+    const budget = { limit: 100, remaining: 9, window: 6 * HOUR, at: clock.now() }
+    await stub.report(GATE, { ...limited(3600), budget })
+    clock.advance(1)
+    await runDurableObjectAlarm(stub)
+    expect(await kept(stub)).toEqual(['budget', 'last-error', 'limited-until'])
+    expect(await stub.authorize(GATE, REPOSITORY, 'free', undefined)).toMatchObject({ ok: false })
+    clock.advance(HOUR)
+    await runDurableObjectAlarm(stub)
+    expect(await kept(stub)).toEqual(['budget', 'last-error'])
+    clock.advance(6 * HOUR)
+    await runDurableObjectAlarm(stub)
+    expect(await kept(stub)).toEqual(['last-error'])
+    clock.advance(24 * HOUR)
+    await runDurableObjectAlarm(stub)
+    expect(await kept(stub)).toEqual([])
+    expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBeNull()
   })
 })
 
 describe('a gate that is away', () => {
   const away: GateStub = {
     authorize: () => Promise.reject(new Error('the object was reset')),
-    limit: () => Promise.reject(new Error('the object was reset')),
+    report: () => Promise.reject(new Error('the object was reset')),
+    standing: () => Promise.reject(new Error('the object was reset')),
   }
 
   it('does not stop a request, which goes on alone', async () => {
     const { gates, host } = stage()
     const gate = new DistantGate(away, gates[2])
-    expect(await gate.authorize(REPOSITORY)).toEqual(bearer(1, true))
-    expect(await gate.authorize(REPOSITORY)).toEqual(bearer(1, false))
+    expect(await gate.authorize(REPOSITORY, 'free')).toEqual(bearer(1, true))
+    expect(await gate.authorize(REPOSITORY, 'free')).toEqual(bearer(1, false))
     expect(host.tokens).toBe(1)
   })
 
   it('does not undo a limit that the request itself has met', async () => {
     const { gates, net } = stage()
     const gate = new DistantGate(away, gates[2])
-    await gate.limit(60)
-    expect(await gate.authorize(REPOSITORY)).toMatchObject({ failure: { kind: 'rate-limited' } })
+    await gate.report(limited(60))
+    expect(await gate.authorize(REPOSITORY, 'free')).toMatchObject({
+      failure: { kind: 'rate-limited' },
+    })
     expect(net.urls()).toEqual([])
   })
 
@@ -288,7 +354,7 @@ describe('a gate that is away', () => {
     const { gates } = stage()
     const local = vi.fn<GateStub['authorize']>()
     const gate = new DistantGate(gates[2], { ...away, authorize: local })
-    expect(await gate.authorize(REPOSITORY)).toEqual(bearer(1, true))
+    expect(await gate.authorize(REPOSITORY, 'free')).toEqual(bearer(1, true))
     expect(local).not.toHaveBeenCalled()
   })
 })

@@ -17,6 +17,7 @@ function requestFor(name: string): UpstreamRequest {
     method: 'GET',
     repository: repository(name),
     path: 'manifests/latest',
+    purpose: 'counted',
     deadline: Date.now() + 20 * SECOND,
   }
 }
