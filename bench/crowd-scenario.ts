@@ -47,8 +47,7 @@ export const crowdScenario: Scenario = {
       const minimum = { blobGets: 1, bytes: size }
       const cold = await row('300 clients, 60 stopped', { tokens: 1, ...minimum }, async () => {
         const stalled = stage.clients.call('stall', stall)
-        const readings = await read(one.digest, READERS, over)
-        await stalled
+        const [readings] = await Promise.all([read(one.digest, READERS, over), stalled])
         return readings
       })
       await stage.clients.call('release', undefined)

@@ -52,8 +52,8 @@ async function eightClients(
   const wish = { base: subject.base('bench/memory'), token: undefined, digest }
   const seen = await stage.observe(subject, async () => {
     const stalled = stage.clients.call('stall', { ...wish, clients: 1 })
-    const readings = await stage.clients.call('blob', { ...wish, clients: READERS })
-    await stalled
+    const reads = stage.clients.call('blob', { ...wish, clients: READERS })
+    const [readings] = await Promise.all([reads, stalled])
     return readings
   })
   await stage.clients.call('release', undefined)

@@ -1,6 +1,7 @@
 // A row of the table: what was asked of the upstream against the least that could have been, and how long
 // it took against one plain fetch and one plain R2 put of the same bytes.
 
+import type { MemoryUsage } from './isolate.ts'
 import type { Minimum, Tally } from './tally.ts'
 import type { Usage } from './usage.ts'
 
@@ -22,6 +23,8 @@ export interface Row {
   /** Until each client had its first byte. */
   readonly firstBytes: readonly number[]
   readonly usage: Usage | undefined
+  /** Of the mirror's isolate alone. */
+  readonly memory: MemoryUsage | undefined
   readonly notes: readonly string[]
   /** Why clients did not get what they asked for. */
   readonly failures: readonly string[]

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { Child } from './call.ts'
 import type { ClientCalls } from './client-process.ts'
 import { PLAIN_TOKEN } from './counting-upstream.ts'
+import { type MemoryUsage, watchIsolate } from './isolate.ts'
 import type { PlainPutCalls } from './plain-put-process.ts'
 import type { Plain, Row } from './row.ts'
 import type { StartSubject, Subject } from './subject.ts'
@@ -32,6 +33,7 @@ export interface Observed<Value> {
   readonly wall: number
   readonly tally: Tally
   readonly usage: Usage | undefined
+  readonly memory: MemoryUsage | undefined
 }
 
 /** Everything that a scenario needs besides who is measured. */
@@ -85,13 +87,15 @@ export class Stage {
   async observe<Value>(subject: Subject, work: () => Promise<Value>): Promise<Observed<Value>> {
     await this.upstream.call('forget', undefined)
     let wall = 0
-    const { value, usage } = await watch(subject.pid, async () => {
-      const start = performance.now()
-      const result = await work()
-      wall = performance.now() - start
-      return result
-    })
-    return { value, wall, usage, tally: await this.upstream.call('tally', undefined) }
+    const { value: seen, usage } = await watch(subject.pid, () =>
+      watchIsolate(subject.isolate, async () => {
+        const start = performance.now()
+        const result = await work()
+        wall = performance.now() - start
+        return result
+      }),
+    )
+    return { ...seen, wall, usage, tally: await this.upstream.call('tally', undefined) }
   }
 
   /** What one plain fetch and one plain R2 put of these blobs take, over the link as it is. */
@@ -144,7 +148,7 @@ export class Stage {
 /** A row of what was observed. */
 export function rowOf(
   about: { readonly name: string; readonly by: Subject; readonly minimum?: Partial<Minimum> },
-  { wall, tally, usage }: Observed<unknown>,
+  { wall, tally, usage, memory }: Observed<unknown>,
   more: Partial<Pick<Row, 'plain' | 'firstBytes' | 'notes' | 'failures'>>,
 ): Row {
   return {
@@ -154,6 +158,7 @@ export function rowOf(
     wall,
     tally,
     usage,
+    memory,
     plain: more.plain,
     firstBytes: more.firstBytes ?? [],
     notes: more.notes ?? [],

@@ -1,5 +1,5 @@
-// What is measured: a registry that mirrors the bench's upstream. The mirror of this repository is started
-// as a user starts it, the reference registry in its proxy mode beside it where that was asked for.
+// What is measured: a registry that mirrors the bench's upstream. The mirror of this repository runs as
+// `npm start` runs it, the reference registry in its proxy mode beside it where that was asked for.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,6 +7,9 @@ import { access, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+import { Child } from './call.ts'
+import { Isolate } from './isolate.ts'
+import type { MirrorCalls } from './mirror-process.ts'
 import { Service } from './service.ts'
 import { childrenOf } from './usage.ts'
 
@@ -24,6 +27,8 @@ export interface Subject {
   readonly base: (repository: string, as?: keyof typeof HOSTS) => string
   /** The process whose memory and CPU count. */
   readonly pid: number | undefined
+  /** The isolate whose memory counts beside that of its process. */
+  readonly isolate?: Isolate
   readonly close: () => Promise<void>
 }
 
@@ -39,35 +44,34 @@ export interface SubjectOptions {
 /** How to start a subject. */
 export type StartSubject = (options: SubjectOptions) => Promise<Subject>
 
-/** `npm start`, with the upstream twice in its table: without and with a credential. */
+/** This repository's mirror, with the upstream twice in its table: without and with a credential. */
 export async function startMirror(options: SubjectOptions): Promise<Subject> {
   const upstream = { url: options.upstreamURL, tagTTL: options.tagTTL, private: false }
   const vars = {
-    UPSTREAMS: { [HOSTS.anonymous]: upstream, [HOSTS.credential]: upstream },
-    UPSTREAM_CREDENTIALS: { [HOSTS.credential]: [{ username: 'bench', password: 'bench' }] },
+    UPSTREAMS: JSON.stringify({ [HOSTS.anonymous]: upstream, [HOSTS.credential]: upstream }),
+    UPSTREAM_CREDENTIALS: JSON.stringify({
+      [HOSTS.credential]: [{ username: 'bench', password: 'bench' }],
+    }),
   }
-  const service = await Service.start({
-    command: process.execPath,
-    args: [
-      join(ROOT, 'cli', 'serve.ts'),
-      '--port',
-      '0',
-      '--persist-to',
-      options.folder,
-      ...Object.entries(vars).flatMap(([name, value]) => [
-        '--var',
-        `${name}:${JSON.stringify(value)}`,
-      ]),
-    ],
-    isReady: (output) => addressIn(output) !== undefined,
-  })
-  const address = addressIn(service.output) ?? ''
-  const runtime = await workerdOf(service.pid)
-  return {
-    name: 'entrepot',
-    base: (repository, as = 'anonymous') => `${address}/v2/${HOSTS[as]}/${repository}`,
-    pid: runtime,
-    close: () => service.close(),
+  const mirror = new Child<MirrorCalls>('mirror-process.ts')
+  try {
+    const inspectorPort = await freePort()
+    const { folder } = options
+    const { address, pid } = await mirror.call('start', { folder, vars, inspectorPort })
+    const isolate = await Isolate.attach(inspectorPort)
+    return {
+      name: 'entrepot',
+      base: (repository, as = 'anonymous') => `${address}/v2/${HOSTS[as]}/${repository}`,
+      pid: await workerdOf(pid),
+      isolate,
+      close: async () => {
+        isolate.close()
+        await mirror.close()
+      },
+    }
+  } catch (error) {
+    await mirror.close()
+    throw error
   }
 }
 
@@ -99,10 +103,6 @@ export async function workerdOf(parent: number): Promise<number | undefined> {
     if (name.trim() === 'workerd') return pid
   }
   return undefined
-}
-
-function addressIn(output: string): string | undefined {
-  return /listens on (\S+) /.exec(output)?.[1]
 }
 
 function peerConfiguration(port: number, { upstreamURL, folder }: SubjectOptions): string {

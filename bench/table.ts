@@ -1,6 +1,7 @@
 // The table that is printed: Markdown, so that the README can take it as it is. What is above the minimum
 // shows the minimum in brackets.
 
+import { type MemoryUsage, totalOf } from './isolate.ts'
 import type { Row } from './row.ts'
 import type { Usage } from './usage.ts'
 
@@ -19,7 +20,8 @@ const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
   ['× put', ({ wall, plain }) => ratio(wall, plain?.put)],
   ['first byte', ({ firstBytes }) => describeTimes(firstBytes)],
   ['CPU', ({ usage }) => (usage === undefined ? '' : `${usage.cpu.toFixed(1)} s`)],
-  ['RSS MiB', ({ usage }) => describeMemory(usage)],
+  ['RSS MiB', ({ usage }) => describeResident(usage)],
+  ['isolate MiB', ({ memory }) => describeMemory(memory)],
   ['notes', (row) => notesOf(row)],
 ]
 
@@ -27,7 +29,10 @@ const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
 export const LEGEND = `A number in brackets is the minimum, where more was asked. m/b: manifests/blobs. × fetch, × put: wall time against one plain
 fetch from the same upstream, and one plain R2 put in the same Miniflare, of the same bytes (below 30 MB/s: their size over the
 link's rate). First byte: of all clients, median / longest. CPU and RSS (start → peak, sampled every 100 ms) are of the process that
-serves; for entrepot that is workerd with the Worker, its objects and Miniflare's simulators of R2 and KV, through which all bytes go.`
+serves; for entrepot that is workerd with the Worker, its objects and Miniflare's simulators of R2 and KV, through which all bytes go.
+Isolate (start → peak, sampled every 250 ms): heap and ArrayBuffers of the one isolate in which workerd runs the Worker and all its
+objects, without the simulators, which have isolates of their own; in brackets the most that was left after a garbage collection,
+which is asked for every second and comes when the isolate runs. What the runtime buffers outside of V8 is in the RSS alone.`
 
 /** Rows as a table. */
 export function formatTable(rows: readonly Row[]): string {
@@ -87,9 +92,20 @@ function describeTimes(all: readonly number[]): string {
     : `${describeTime(middle)} / ${describeTime(last)}`
 }
 
-function describeMemory(usage: Usage | undefined): string {
+function describeResident(usage: Usage | undefined): string {
   if (usage === undefined) return ''
-  return `${(usage.resident / MIB).toFixed(0)} → ${(usage.peak / MIB).toFixed(0)}`
+  return `${inMiB(usage.resident)} → ${inMiB(usage.peak)}`
+}
+
+function describeMemory(usage: MemoryUsage | undefined): string {
+  if (usage === undefined) return ''
+  const { start, peak, live } = usage
+  const left = live === undefined ? '' : ` (${inMiB(totalOf(live))})`
+  return `${inMiB(totalOf(start))} → ${inMiB(totalOf(peak))}${left}`
+}
+
+function inMiB(bytes: number): string {
+  return (bytes / MIB).toFixed(0)
 }
 
 function notesOf({ notes, failures, tally }: Row): string {

@@ -20,6 +20,8 @@ export interface ServeOptions extends ServeArguments {
   readonly log?: (line: string) => void
   /** Whether `.dev.vars` counts; tests say no. */
   readonly secrets?: boolean
+  /** Opens the runtime's inspector, which may do anything to the Worker, on this port of loopback. */
+  readonly inspectorPort?: number
 }
 
 /** A running registry. */
@@ -53,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<Registry> {
 }
 
 async function start(
-  { host, port, persistTo, log }: ServeOptions,
+  { host, port, persistTo, log, inspectorPort }: ServeOptions,
   worker: WorkerDescription,
   settings: Readonly<Record<string, Json>>,
 ): Promise<Miniflare> {
@@ -63,6 +65,7 @@ async function start(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
       port: 0,
+      ...(inspectorPort !== undefined && { inspectorHost: '127.0.0.1', inspectorPort }),
       cf: false,
       telemetry: { enabled: false },
       unsafeLocalExplorer: false,
