@@ -4,9 +4,9 @@
 import type { Now } from '../seams.ts'
 import { segmentKey, segmentPrefix } from '../storage/keys.ts'
 
-/** Segments grow from 64 KiB, so that the first byte is early, to 4 MiB, so that there are few (bytes). */
+/** Segments grow from 64 KiB, so that the first byte is early, to 2 MiB, so that there are few (bytes). */
 const FIRST_SEGMENT = 64 * 1024
-const MAX_SEGMENT = 4 * 1024 * 1024
+const MAX_SEGMENT = 2 * 1024 * 1024
 /** Objects that R2 deletes in one call. */
 const MAX_DELETE = 1000
 

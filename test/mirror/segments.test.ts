@@ -32,9 +32,9 @@ describe('segments', () => {
     { name: 'one and a byte', writes: [64 * KiB, 1], want: [64 * KiB, 1] },
     { name: 'a chunk over several', writes: [200 * KiB], want: [64 * KiB, 128 * KiB, 8 * KiB] },
     {
-      name: 'growing to 4 MiB and no further',
+      name: 'growing to 2 MiB and no further',
       writes: Array.from({ length: 17 }, () => MiB),
-      want: [64, 128, 256, 512, 1024, 2048, 4096, 4096, 4096, 1088].map((size) => size * KiB),
+      want: [64, 128, 256, 512, 1024, 2048, 2048, 2048, 2048, 2048, 2048, 2048, 1088].map((size) => size * KiB),
     },
   ])('$name', async ({ writes, want }) => {
     const { id, announced, segments } = writer()
