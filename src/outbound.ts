@@ -36,6 +36,8 @@ export interface OutboundRequest {
   readonly authorization?: string | undefined
   /** Whether loopback and http are allowed, because the configuration itself points there. */
   readonly isLocal: boolean
+  /** Whether a redirect to another origin leads to mere storage, whose 401, 403 and 404 say nothing of what exists. */
+  readonly hasStorage?: boolean
   /** Milliseconds until the headers of the last hop must be here. */
   readonly within: number
 }
@@ -74,7 +76,10 @@ export class Outbound {
       if (url.origin !== origin) authorization = undefined
       const response = await this.#hop(url, request, authorization, signal)
       const location = REDIRECTS.has(response.status) ? response.headers.get(HEADER.location) : null
-      if (location === null) return response
+      if (location === null) {
+        if (request.hasStorage !== true || url.origin === origin) return response
+        return await refuseStorageError(response)
+      }
       await discardBody(response)
       url = allowedURL(URL.parse(location, url.href), request.isLocal)
     }
@@ -105,6 +110,13 @@ export class Outbound {
       throw new OutboundError('network', `${url.host} cannot be reached`, cause)
     }
   }
+}
+
+/** An expired signature or a missing object behind a registry is an outage of that registry. */
+async function refuseStorageError(response: Response): Promise<Response> {
+  if (![401, 403, 404].includes(response.status)) return response
+  await discardBody(response)
+  throw new OutboundError('network', `the storage of the upstream answered ${response.status}`)
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { HEADER } from '../oci/header.ts'
 import { MEDIA_TYPE } from '../oci/manifest.ts'
-import { formatLink, parsePage } from '../oci/page.ts'
+import { compareASCII, formatLink, parsePage } from '../oci/page.ts'
 import { filterReferrers, formatReferrers } from '../oci/referrers.ts'
 import type { ListingAnswer } from '../mirror/listings.ts'
 import type { MirroredRepository } from '../mirror/repository.ts'
@@ -68,19 +68,25 @@ function warned(response: Response, warning: string | undefined): Response {
   return warning === undefined ? response : warn(response, warning)
 }
 
-/** The referrers after the digest `last` that fit into one page, and the `last` of the next page. */
+/**
+ * The referrers after the digest `last` that fit into one page, and the `last` of the next page. They go in the
+ * order of their digests, so that `last` says where to go on even when it is not in the list any more.
+ */
 function takeReferrers(
   all: readonly Descriptor[],
   last: string | null,
 ): { readonly page: readonly Descriptor[]; readonly next: string | undefined } {
-  const start = last === null ? 0 : all.findIndex(({ digest }) => digest === last) + 1
+  const sorted = all
+    .filter(({ digest }) => last === null || compareASCII(digest, last) > 0)
+    .toSorted((a, b) => compareASCII(a.digest, b.digest))
+  const encoder = new TextEncoder()
   let size = 0
-  let end = start
-  for (const descriptor of all.slice(start)) {
-    size += JSON.stringify(descriptor).length
-    if (size > MAX_REFERRERS_PAGE && end > start) break
+  let end = 0
+  for (const descriptor of sorted) {
+    size += encoder.encode(JSON.stringify(descriptor)).byteLength
+    if (size > MAX_REFERRERS_PAGE && end > 0) break
     end += 1
   }
-  const page = all.slice(start, end)
-  return { page, next: end < all.length ? page.at(-1)?.digest : undefined }
+  const page = sorted.slice(0, end)
+  return { page, next: end < sorted.length ? page.at(-1)?.digest : undefined }
 }

@@ -9,11 +9,12 @@ import type { BlobStore } from '../storage/blobs.ts'
 import { canonicalName, mirroredBlobKey } from '../storage/keys.ts'
 import type { MirroredName, StorageKey } from '../storage/keys.ts'
 import { openBlobRange } from '../upstream/blob-range.ts'
+import type { BlobPart } from '../upstream/blob-range.ts'
 import { openBlob } from '../upstream/blob-source.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
-import { streamDirectly } from './direct.ts'
+import { streamDirectly, streamPart } from './direct.ts'
 import type { FillGone, FillRequest } from './fill-keeper.ts'
 import { FillReader } from './fill-reader.ts'
 import type { Slice } from './fill-reader.ts'
@@ -47,6 +48,13 @@ export type BlobAnswer =
 export type BlobQuestion =
   | { readonly wants: 'size' }
   | { readonly wants: 'bytes'; readonly range: ByteRange | undefined }
+
+/** A question, and by when (milliseconds of the clock) its client must have headers. */
+interface Asked {
+  readonly digest: Digest
+  readonly question: BlobQuestion
+  readonly until: number
+}
 
 /** A `BlobFill` as this room sees it. */
 export interface FillStub {
@@ -82,13 +90,14 @@ export class MirroredBlobs {
   async get(digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
     const { name, client, seams } = this.#given
     const key = mirroredBlobKey(name, client.upstream.isPrivate(name.repository), digest)
+    const asked = { digest, question, until: seams.now() + this.#patience.answer }
     try {
-      return (await this.#stored(key, question)) ?? (await this.#filled(key, digest, question))
+      return (await this.#stored(key, question)) ?? (await this.#filled(key, asked))
     } catch (error) {
       // R2 or the object failed, not the upstream: clients are served all the same.
       const repository = canonicalName(name)
       seams.log('blob-past-cache', { repository, digest, reason: String(error) })
-      return this.#direct(digest, question)
+      return this.#direct(asked)
     }
   }
 
@@ -106,8 +115,9 @@ export class MirroredBlobs {
     return { ok: true, size, range, body, outcome: 'hit' }
   }
 
-  async #filled(key: StorageKey, digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
+  async #filled(key: StorageKey, asked: Asked): Promise<BlobAnswer> {
     const { name, fillOf } = this.#given
+    const { digest, question } = asked
     const beginning = fillOf(key).begin({ ...name, digest, key, wants: question.wants })
     const progress = await storing(beginning, this.#patience.begin)
     if (progress.state === 'stored') {
@@ -116,10 +126,7 @@ export class MirroredBlobs {
       return 'outcome' in stored ? { ...stored, outcome: 'fill' } : stored
     }
     if (progress.state === 'filling') {
-      return (
-        (await this.#detour(key, progress, { digest, question })) ??
-        this.#running(key, progress, question)
-      )
+      return (await this.#detour(key, progress, asked)) ?? this.#running(key, progress, question)
     }
     const { failure } = progress
     if (failure.kind === 'storage') throw new Error(failure.reason)
@@ -130,35 +137,56 @@ export class MirroredBlobs {
   async #detour(
     key: StorageKey,
     running: FillProgress & { readonly state: 'filling' },
-    asked: { readonly digest: Digest; readonly question: BlobQuestion },
+    asked: Asked,
   ): Promise<BlobAnswer | undefined> {
-    const { name, client, fillOf, seams } = this.#given
+    const { fillOf, seams } = this.#given
     const { size, segments } = running
     const range = rangeAhead(asked.question, size, segments)
     if (range === undefined || size === undefined) return undefined
-    const id = await fillOf(key).beginDetour()
-    if (id === undefined) return undefined
-    const ended = () => fillOf(key).endDetour(id)
+    const begun = fillOf(key).beginDetour()
+    const { promise: over, resolve: end } = Promise.withResolvers<void>()
+    // Deferred before anything is waited for: a client that leaves, or an id that comes late, holds no place.
+    seams.defer(this.#endDetour(key, begun, over))
+    let streaming: Promise<void> | undefined
     try {
-      const blob = { repository: name.repository, digest: asked.digest }
-      const part = await openBlobRange(client, { blob, range, size }, seams.now)
-      if (part !== undefined) {
-        const { readable, writable } = new FixedLengthStream(range.length)
-        // A part that is cut short, or a client that leaves, ends the connection and nothing else.
-        seams.defer(
-          part
-            .pipeTo(writable)
-            .catch(() => undefined)
-            .then(ended),
-        )
-        return { ok: true, size, range, body: readable, outcome: 'direct' }
-      }
+      const id = await storing(begun, this.#patience.lookup)
+      if (id === undefined) return undefined
+      const part = await this.#part({ digest: asked.digest, range, size }, asked.until)
+      if (part === undefined) return undefined
+      const { body, work } = streamPart(part, range.length)
+      streaming = work
+      return { ok: true, size, range, body, outcome: 'direct' }
+    } finally {
+      end(streaming)
+    }
+  }
+
+  async #part(
+    of: { readonly digest: Digest; readonly range: ResolvedRange; readonly size: number },
+    until: number,
+  ): Promise<BlobPart | undefined> {
+    const { name, client, seams } = this.#given
+    const { digest, range, size } = of
+    const blob = { repository: name.repository, digest }
+    const patience = { within: until - seams.now(), idle: this.#patience.idle }
+    try {
+      return await openBlobRange(client, { blob, range, size }, seams.now, patience)
     } catch (error) {
       // The fill will come there in time, or fail with a better reason.
       seams.log('detour-failed', { repository: canonicalName(name), reason: String(error) })
+      return undefined
     }
-    seams.defer(ended())
-    return undefined
+  }
+
+  /** Gives the place of a detour back once it is over, if it got one. */
+  async #endDetour(
+    key: StorageKey,
+    begun: Promise<string | undefined>,
+    over: Promise<void>,
+  ): Promise<void> {
+    await over
+    const id = await begun.catch(() => undefined)
+    if (id !== undefined) await this.#given.fillOf(key).endDetour(id)
   }
 
   #running(
@@ -180,10 +208,11 @@ export class MirroredBlobs {
     return { ok: true, size, range: slice.range, body, outcome: 'fill' }
   }
 
-  async #direct(digest: Digest, question: BlobQuestion): Promise<BlobAnswer> {
+  async #direct({ digest, question, until }: Asked): Promise<BlobAnswer> {
     const { name, client, seams } = this.#given
+    const blob = { repository: name.repository, digest }
     try {
-      const source = await openBlob(client, { repository: name.repository, digest }, seams.now)
+      const source = await openBlob(client, blob, seams.now, until - seams.now())
       if (question.wants === 'size') {
         await source.cancel()
         return sized(source.size, 'direct')

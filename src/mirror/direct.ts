@@ -1,8 +1,9 @@
-// A blob streamed past the cache, for the time in which storage or its objects are away: one upstream GET
-// per client, hashed on the way, and the last chunk held back until the digest holds.
+// A blob streamed past the cache: whole, for the time in which storage or its objects are away, one upstream
+// GET per client, hashed on the way, the last chunk held back until the digest holds; or a part of one, as it comes.
 
 import type { Digest } from '../oci/digest.ts'
 import { Digester } from '../storage/digester.ts'
+import type { BlobPart } from '../upstream/blob-range.ts'
 import type { BlobSource } from '../upstream/blob-source.ts'
 import { UpstreamError } from '../upstream/error.ts'
 import type { Slice } from './fill-reader.ts'
@@ -21,6 +22,34 @@ export function streamDirectly(
       ? new IdentityTransformStream()
       : new FixedLengthStream(slice.end - slice.offset)
   return { body: readable, work: pump({ source, digest, slice }, writable.getWriter()) }
+}
+
+/**
+ * A body with the `length` bytes of a part, and the work that feeds it. A part that is cut short or stalls, or
+ * a client that leaves, ends the connection on both sides.
+ */
+export function streamPart(
+  part: BlobPart,
+  length: number,
+): { readonly body: ReadableStream<Uint8Array>; readonly work: Promise<void> } {
+  const { readable, writable } = new FixedLengthStream(length)
+  return { body: readable, work: pumpPart(part, writable.getWriter()) }
+}
+
+async function pumpPart(
+  part: BlobPart,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
+  try {
+    for (let chunk = await part.read(); chunk !== undefined; chunk = await part.read()) {
+      await writer.write(chunk)
+    }
+    await writer.close()
+  } catch (error) {
+    // Nobody waits for an upstream that does not let go.
+    void part.cancel()
+    await writer.abort(error).catch(() => undefined)
+  }
 }
 
 async function pump(

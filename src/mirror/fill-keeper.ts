@@ -77,13 +77,14 @@ export class FillKeeper {
   /** Joins or starts the fill, and tells as soon as there is something to send. */
   async begin(request: FillRequest): Promise<FillProgress> {
     this.#askedAt = this.#given.now()
+    const until = this.#askedAt + this.#patience.news
     try {
       for (;;) {
         const running = this.#running()
         if (running === undefined && this.#isMissing(request.repository)) return NOT_FOUND
         const started = running ?? (await this.#start(request))
         if (typeof started === 'number') return { state: 'stored', size: started }
-        await this.#news(started.fill, request.wants)
+        await this.#news(started.fill, request.wants, until)
         const progress = started.fill.progress(0)
         // What another repository was refused says nothing of this one: it is asked for in turn.
         const isOwn = started.repository === request.repository
@@ -215,10 +216,9 @@ export class FillKeeper {
     this.#missing.set(repository, this.#given.now() + NEGATIVE_TTL)
   }
 
-  async #news(fill: Fill, wants: FillRequest['wants']): Promise<void> {
+  async #news(fill: Fill, wants: FillRequest['wants'], until: number): Promise<void> {
     const { now } = this.#given
     const { headers, news } = this.#patience
-    const until = now() + news
     while (!fill.isReadable && now() < until) {
       if (fill.isSized && wants === 'size') return
       const patience = Math.min(until - now(), fill.isSized ? headers : news)

@@ -102,6 +102,11 @@ export class Fill {
     return this.#segmentWriter !== undefined
   }
 
+  /** Bytes of memory that its segments take: none once it has ended, however long its object stays. */
+  get memory(): number {
+    return this.#segmentWriter?.memory ?? 0
+  }
+
   /** Whether clients read segments because there is no stored blob to go on with. */
   get needsSegments(): boolean {
     return this.#isComplete && this.#end?.state === 'failed'
@@ -131,6 +136,8 @@ export class Fill {
       this.#end = { state: 'failed', failure }
       if (failure.kind !== 'not-found') log('fill-failed', { key, reason: String(error) })
     }
+    // What is still on its way is waited for when the segments are removed.
+    void this.#segmentWriter?.settle()
     this.#notify()
   }
 

@@ -13,6 +13,7 @@ import { fetchManifest, guessManifest, headManifest } from '../upstream/manifest
 import type { FetchedManifest, Manifest } from '../upstream/manifests.ts'
 import { freshUntil, judge, mayServeStale, restsUntil } from './freshness.ts'
 import type { FreshnessRules, TagClocks } from './freshness.ts'
+import { describeFailure, parseFailure, rememberedFailure } from './last-failure.ts'
 import { ManifestKeeper } from './manifest-keeper.ts'
 import type { ManifestKeeperGiven } from './manifest-keeper.ts'
 import type { TagRecord } from './records.ts'
@@ -23,6 +24,7 @@ const WITHIN = 12_000
 const CHECK_WITHIN = 5000
 /** "Not found" is believed for so long (milliseconds), and for so many references. */
 const NEGATIVE_TTL = 60_000
+const REFUSAL = 'repository'
 const MAX_NEGATIVES = 1000
 
 /** A manifest and how it was come by; `bytes` are left out when the caller has them. */
@@ -49,11 +51,19 @@ export interface LedgerGiven extends ManifestKeeperGiven {
   readonly client: UpstreamClient
 }
 
+/** By which rules a tag is checked, and until when (milliseconds of the clock). */
+interface CheckTerms {
+  readonly rules: FreshnessRules
+  readonly deadline: number
+}
+
 /** State and decisions of a `MirrorLedger`. */
 export class Ledger {
   readonly #given: LedgerGiven
   readonly #kept: ManifestKeeper
   readonly #negatives = new Memory<true>(MAX_NEGATIVES)
+  /** That the whole repository is refused: every name in it would cost the same tokens and the same answer. */
+  readonly #refusal = new Memory<UpstreamFailure>(1)
   readonly #flights = new Map<string, Promise<ManifestAnswer>>()
 
   constructor(given: LedgerGiven) {
@@ -65,14 +75,16 @@ export class Ledger {
   async tag(tag: Tag, known: Digest | undefined): Promise<ManifestAnswer> {
     const { now } = this.#given
     const record = this.#given.records.tag(tag)
-    if (record === undefined && this.#isNegative(tag)) return notFound()
+    const negative = record === undefined ? this.#negative(tag) : undefined
+    if (negative !== undefined) return { ok: false, failure: negative }
     const rules = this.#rules(tag)
     if (record !== undefined) {
       const clocks = clocksOf(record)
       const freshness = judge(clocks, rules, now())
       const failure = parseFailure(record.failure)
       if (freshness === 'fresh') return this.#serve(record, freshUntil(clocks, rules), known)
-      if (freshness === 'resting' && mayServeStale(failure, record.verifiedAt, rules, now())) {
+      if (freshness === 'resting') {
+        if (!mayServeStale(failure, record.verifiedAt, rules, now())) return { ok: false, failure }
         return this.#serveStale(record, { failure, until: restsUntil(clocks, rules), known })
       }
       const stretched = await this.#stretched(clocks, rules)
@@ -100,7 +112,7 @@ export class Ledger {
 
   /** The manifest of a digest: as stored, for ever; else as the upstream has it. */
   async manifest(digest: Digest): Promise<ManifestAnswer> {
-    if (this.#isNegative(digest)) return notFound()
+    if (this.#negatives.get(digest, this.#given.now()) !== undefined) return notFound()
     return this.#once(digest, async () => {
       try {
         return await this.#byDigest(digest)
@@ -126,10 +138,11 @@ export class Ledger {
     rules: FreshnessRules,
   ): Promise<ManifestAnswer> {
     const { now, records, hints, name, defer } = this.#given
+    const deadline = now() + WITHIN
     try {
-      return await this.#resolve(tag, record, rules)
+      return await this.#resolve(tag, record, { rules, deadline })
     } catch (error) {
-      const failure = failureOf(error)
+      const failure = rememberedFailure(record, failureOf(error))
       if (failure.kind === 'not-found' && record !== undefined) {
         records.deleteTag(tag)
         defer(hints.deleteTag(name, tag))
@@ -138,7 +151,7 @@ export class Ledger {
       }
       const guess = isKnown(record, failure, { rules, now: now() })
         ? undefined
-        : await this.#guess(tag, failure, rules)
+        : await this.#guess(tag, failure, { rules, deadline })
       return guess ?? this.#failed(tag, failure)
     }
   }
@@ -147,11 +160,12 @@ export class Ledger {
   async #guess(
     tag: Tag,
     failure: UpstreamFailure,
-    rules: FreshnessRules,
+    { rules, deadline }: CheckTerms,
   ): Promise<ManifestAnswer | undefined> {
     const { client, now, records } = this.#given
     if (!mayStandIn(failure)) return undefined
-    const fetched = await guessManifest(client, this.#request({ kind: 'tag', tag }), now)
+    const request = { ...this.#request({ kind: 'tag', tag }), deadline }
+    const fetched = await guessManifest(client, request, now)
     if (fetched === undefined) return undefined
     const at = { now: now(), failure: JSON.stringify(failure) }
     if (await this.#keep(fetched)) records.guessTag(tag, fetched.digest, at)
@@ -163,11 +177,13 @@ export class Ledger {
   async #resolve(
     tag: Tag,
     record: TagRecord | undefined,
-    rules: FreshnessRules,
+    { rules, deadline }: CheckTerms,
   ): Promise<ManifestAnswer> {
     const { client, now } = this.#given
-    const request = this.#request({ kind: 'tag', tag })
-    const check = { ...request, deadline: Math.min(request.deadline, now() + CHECK_WITHIN) }
+    // Where alternates may be asked afterwards, half of the time is theirs.
+    const half = client.alternates.length > 0 ? now() + WITHIN / 2 : deadline
+    const request = { ...this.#request({ kind: 'tag', tag }), deadline: half }
+    const check = { ...request, deadline: Math.min(half, now() + CHECK_WITHIN) }
     const digest = record === undefined ? undefined : await headManifest(client, check)
     if (digest !== undefined) {
       const answer = await this.manifest(digest)
@@ -195,6 +211,8 @@ export class Ledger {
     const { client, now } = this.#given
     const stored = await this.#kept.get(digest)
     if (stored !== undefined) return served(stored, 'hit', now())
+    const refusal = this.#refusal.get(REFUSAL, now())
+    if (refusal !== undefined) throw new UpstreamError(refusal)
     const fetched = await fetchManifest(client, this.#request({ kind: 'digest', digest }), now)
     const isStored = await this.#keep(fetched)
     if (isStored) this.#kept.hint(fetched)
@@ -203,6 +221,7 @@ export class Ledger {
 
   async #keep(manifest: FetchedManifest): Promise<boolean> {
     this.#negatives.delete(manifest.digest)
+    this.#refusal.delete(REFUSAL)
     return this.#kept.put(manifest)
   }
 
@@ -221,7 +240,7 @@ export class Ledger {
   }
 
   #warning(failure: UpstreamFailure): string {
-    return `${this.#given.name.host} did not confirm this tag: ${describe(failure)}`
+    return `${this.#given.name.host} did not confirm this tag: ${describeFailure(failure)}`
   }
 
   async #serveStale(
@@ -258,14 +277,18 @@ export class Ledger {
   }
 
   #failed(reference: Tag | Digest, failure: UpstreamFailure): ManifestAnswer {
-    if (failure.kind === 'not-found') {
-      this.#negatives.put(reference, true, { size: 1, until: this.#given.now() + NEGATIVE_TTL })
-    }
+    const known = { size: 1, until: this.#given.now() + NEGATIVE_TTL }
+    if (failure.kind === 'not-found') this.#negatives.put(reference, true, known)
+    // An answer from memory is not news, and does not make it last longer.
+    const isOld = this.#refusal.get(REFUSAL, this.#given.now()) !== undefined
+    if (failure.kind === 'denied' && !isOld) this.#refusal.put(REFUSAL, failure, known)
     return { ok: false, failure }
   }
 
-  #isNegative(reference: Tag | Digest): boolean {
-    return this.#negatives.get(reference, this.#given.now()) !== undefined
+  #negative(tag: Tag): UpstreamFailure | undefined {
+    const { now } = this.#given
+    if (this.#negatives.get(tag, now()) !== undefined) return { kind: 'not-found' }
+    return this.#refusal.get(REFUSAL, now())
   }
 
   #rules(tag: Tag): FreshnessRules {
@@ -325,29 +348,4 @@ function notFound(): ManifestAnswer {
 /** A caller that has the bytes is not sent them again. */
 function withoutKnown(answer: ManifestAnswer, known: Digest | undefined): ManifestAnswer {
   return answer.ok && answer.digest === known ? { ...answer, bytes: undefined } : answer
-}
-
-/** The reason of the last failed check as `Records.tryTag` was given it. */
-function parseFailure(text: string | null): UpstreamFailure {
-  if (text !== null) return JSON.parse(text) as UpstreamFailure
-  return { kind: 'unavailable', isTimeout: false, reason: 'it was not asked' }
-}
-
-/** In words that a client may see: no address and nothing that an upstream has written. */
-function describe(failure: UpstreamFailure): string {
-  switch (failure.kind) {
-    case 'unavailable':
-      return failure.isTimeout ? 'it does not answer' : 'it is unavailable'
-    case 'rate-limited':
-      return 'it limits requests'
-    case 'unauthorized':
-      return 'it refuses the configured credential'
-    case 'denied':
-      return 'it refuses access'
-    case 'not-found':
-    case 'invalid':
-      return 'its answer cannot be used'
-    default:
-      return failure satisfies never
-  }
 }

@@ -8,15 +8,16 @@ import { MEDIA_TYPE } from '../oci/manifest.ts'
 import { compareASCII, parseNextLink, takePage } from '../oci/page.ts'
 import type { Page } from '../oci/page.ts'
 import { parseTag } from '../oci/reference.ts'
+import type { Tag } from '../oci/reference.ts'
 import { parseReferrers, referrersTag } from '../oci/referrers.ts'
-import { readWhole } from '../outbound.ts'
+import { readWhole, timeoutAfter } from '../outbound.ts'
 import type { Now } from '../seams.ts'
 import type { MirroredName } from '../storage/keys.ts'
 import { Memory } from '../storage/memory.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { UpstreamError, failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, ManifestAnswer } from './ledger.ts'
 import type { Records } from './records.ts'
 
 /** How long a listing is repeated without asking (milliseconds). */
@@ -26,7 +27,12 @@ const MEMORY = 16 * 1024 * 1024
 /** A page of an upstream, and all pages of one list of referrers together (bytes). */
 const MAX_ANSWER = 8 * 1024 * 1024
 const MAX_REFERRER_PAGES = 50
+/** A question has so long, with all its pages (milliseconds). */
 const WITHIN = 12_000
+/** What an entry of the memory takes besides its key and its items, about (bytes). */
+const ENTRY = 200
+/** The longest tag (distribution-spec v1.1.1, "Pulling manifests"). */
+const MAX_TAG = 128
 /** ECR refuses larger pages. */
 const MAX_PAGE = 1000
 
@@ -60,12 +66,15 @@ export interface ListingsGiven {
 /** Lists tags and referrers. */
 export class Listings {
   readonly #given: ListingsGiven
-  readonly #tags = new Memory<Kept<string>>(MEMORY)
-  readonly #referrers = new Memory<Kept<Descriptor>>(MEMORY)
+  readonly #tags: Memory<Kept<string>>
+  readonly #referrers: Memory<Kept<Descriptor>>
   readonly #flights = new Map<string, Promise<unknown>>()
 
-  constructor(given: ListingsGiven) {
+  /** `memory` is for tags and for referrers each (bytes). */
+  constructor(given: ListingsGiven, memory = MEMORY) {
     this.#given = given
+    this.#tags = new Memory(memory)
+    this.#referrers = new Memory(memory)
   }
 
   /** One page of tags (distribution-spec v1.1.1, "Listing Tags"). */
@@ -74,6 +83,8 @@ export class Listings {
     return this.#list(this.#tags, key, {
       ask: () => this.#fetchTags(page),
       known: (kept) => this.#knownTags(page, kept),
+      // Anybody can make up a `last`; one that no list has given out is not worth keeping.
+      isKept: (page.last?.length ?? 0) <= MAX_TAG,
     })
   }
 
@@ -82,6 +93,7 @@ export class Listings {
     return this.#list(this.#referrers, digest, {
       ask: () => this.#fetchReferrers(digest),
       known: (kept) => this.#knownReferrers(digest, kept),
+      isKept: true,
     })
   }
 
@@ -91,6 +103,7 @@ export class Listings {
     how: {
       readonly ask: () => Promise<Omit<Kept<Item>, 'until'>>
       readonly known: (kept: Kept<Item> | undefined) => Omit<Kept<Item>, 'until'> | undefined
+      readonly isKept: boolean
     },
   ): Promise<ListingAnswer<Item>> {
     const { now } = this.#given
@@ -100,9 +113,8 @@ export class Listings {
     }
     try {
       const asked = await this.#once(key, how.ask)
-      const size = JSON.stringify(asked.items).length
-      memory.put(key, { ...asked, until: now() + LISTING_TTL }, { size, until: Infinity })
-      return { ok: true, ...asked, outcome: 'fill', warning: undefined }
+      if (how.isKept) this.#keep(memory, key, asked)
+      return { ok: true, ...asked, outcome: how.isKept ? 'fill' : 'direct', warning: undefined }
     } catch (error) {
       const failure = failureOf(error)
       const known = this.#isPassing(failure) ? how.known(kept) : undefined
@@ -112,13 +124,26 @@ export class Listings {
     }
   }
 
+  /** A list outlives its time for an outage, an empty one does not: it is what made-up questions get. */
+  #keep<Item>(memory: Memory<Kept<Item>>, key: string, asked: Omit<Kept<Item>, 'until'>): void {
+    const until = this.#given.now() + LISTING_TTL
+    const size = ENTRY + key.length + JSON.stringify(asked.items).length
+    memory.put(
+      key,
+      { ...asked, until },
+      { size, until: asked.items.length === 0 ? until : Infinity },
+    )
+  }
+
   async #fetchTags(page: Page): Promise<Omit<Kept<string>, 'until'>> {
     const query = new URLSearchParams()
     if (page.n !== undefined && page.n > 0) query.set('n', String(Math.min(page.n, MAX_PAGE)))
     if (page.last !== undefined) query.set('last', page.last)
-    const response = await this.#send(`tags/list${query.size > 0 ? `?${query.toString()}` : ''}`)
+    const path = `tags/list${query.size > 0 ? `?${query.toString()}` : ''}`
+    const deadline = this.#given.now() + WITHIN
+    const response = await this.#send(path, deadline)
     const link = parseNextLink(response.headers.get(HEADER.link))
-    const tags = await this.#tagsOf(response)
+    const tags = await this.#tagsOf(response, deadline)
     if (link === undefined) {
       // Without a link this is everything after `last`, or everything: some registries ignore the query.
       const { items, next } = takePage([...new Set(tags)].toSorted(compareASCII), page)
@@ -132,8 +157,8 @@ export class Listings {
     }
   }
 
-  async #tagsOf(response: Response): Promise<string[]> {
-    const document = parseJSON(await readWhole(response, MAX_ANSWER, WITHIN))
+  async #tagsOf(response: Response, deadline: number): Promise<string[]> {
+    const document = parseJSON(await readWhole(response, MAX_ANSWER, this.#left(deadline)))
     const tags: unknown = isObject(document) ? document['tags'] : undefined
     if (tags === null || (isObject(document) && tags === undefined)) return []
     if (!Array.isArray(tags)) throw this.#invalid('no list of tags')
@@ -149,19 +174,20 @@ export class Listings {
   }
 
   async #fetchReferrers(digest: Digest): Promise<Omit<Kept<Descriptor>, 'until'>> {
-    const items = (await this.#fromAPI(digest)) ?? (await this.#fromTag(digest))
+    const deadline = this.#given.now() + WITHIN
+    const items = (await this.#fromAPI(digest, deadline)) ?? (await this.#fromTag(digest, deadline))
     return { items, next: undefined }
   }
 
   /** `undefined` where the upstream has no referrers API (404, or whatever else it says to such a path). */
-  async #fromAPI(digest: Digest): Promise<Descriptor[] | undefined> {
+  async #fromAPI(digest: Digest, deadline: number): Promise<Descriptor[] | undefined> {
     const found: Descriptor[] = []
     let room = MAX_ANSWER
     let path: string | undefined = `referrers/${digest}`
     for (let page = 0; path !== undefined && page < MAX_REFERRER_PAGES; page++) {
-      const response = await this.#sendToAPI(path)
+      const response = await this.#sendToAPI(path, deadline)
       if (response === undefined) return undefined
-      const bytes = await readWhole(response, room, WITHIN)
+      const bytes = await readWhole(response, room, this.#left(deadline))
       const descriptors = parseReferrers(bytes)
       if (descriptors === undefined) return undefined
       room -= bytes.byteLength
@@ -173,9 +199,9 @@ export class Listings {
     return found
   }
 
-  async #sendToAPI(path: string): Promise<Response | undefined> {
+  async #sendToAPI(path: string, deadline: number): Promise<Response | undefined> {
     try {
-      const response = await this.#send(path, MEDIA_TYPE.OCI_INDEX)
+      const response = await this.#send(path, deadline, MEDIA_TYPE.OCI_INDEX)
       const type = response.headers.get(HEADER.contentType)?.split(';')[0]?.trim()
       if (type === MEDIA_TYPE.OCI_INDEX) return response
       await response.body?.cancel()
@@ -188,13 +214,23 @@ export class Listings {
   }
 
   /** distribution-spec v1.1.1, "Referrers Tag Schema": an index under a tag made of the digest. */
-  async #fromTag(digest: Digest): Promise<Descriptor[]> {
+  async #fromTag(digest: Digest, deadline: number): Promise<Descriptor[]> {
     const tag = parseTag(referrersTag(digest))
     if (tag === undefined) return []
-    const answer = await this.#given.ledger.tag(tag, undefined)
+    const answer = await this.#tagWithin(tag, this.#left(deadline))
     if (answer.ok) return [...(parseReferrers(answer.bytes ?? new Uint8Array()) ?? [])]
     if (answer.failure.kind === 'not-found') return []
     throw new UpstreamError(answer.failure)
+  }
+
+  /** The ledger gives a tag its own time; only what is left of the question's is waited for. */
+  async #tagWithin(tag: Tag, left: number): Promise<ManifestAnswer> {
+    const late = timeoutAfter(left, 'the referrers tag was too late')
+    try {
+      return await Promise.race([this.#given.ledger.tag(tag, undefined), late.expired])
+    } finally {
+      late.clear()
+    }
   }
 
   #knownReferrers(
@@ -208,16 +244,28 @@ export class Listings {
     return { items: [...byDigest.values()], next: undefined }
   }
 
-  async #send(path: string, accept = 'application/json'): Promise<Response> {
-    const { client, name, now } = this.#given
+  async #send(path: string, deadline: number, accept = 'application/json'): Promise<Response> {
+    const { client, name } = this.#given
+    this.#left(deadline)
     return client.send({
       method: 'GET',
       repository: name.repository,
       path,
       purpose: 'free',
       headers: { [HEADER.accept]: accept },
-      deadline: now() + WITHIN,
+      deadline,
     })
+  }
+
+  /**
+   * Milliseconds until the deadline.
+   * @throws {UpstreamError} where it is over.
+   */
+  #left(deadline: number): number {
+    const left = deadline - this.#given.now()
+    if (left > 0) return left
+    const reason = `${this.#given.name.host} took too long for a list`
+    throw new UpstreamError({ kind: 'unavailable', isTimeout: true, reason })
   }
 
   /** Whether the upstream may answer this later: only then does what is known here stand in for it. */

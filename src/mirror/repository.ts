@@ -1,5 +1,6 @@
 // A mirrored repository as a request sees it: a manifest is looked for in memory, KV and the ledger, in
-// that order, and only the ledger asks the upstream. While the ledger is away, this request asks alone.
+// that order, and only the ledger asks the upstream. While the ledger is away or does not answer, this
+// request asks alone.
 
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -20,12 +21,16 @@ import type { FreshnessRules } from './freshness.ts'
 import type { ManifestAnswer, ServedManifest } from './ledger.ts'
 import { Listings } from './listings.ts'
 import type { ListingAnswer } from './listings.ts'
+import { storing } from './output.ts'
+import { LATE, PATIENCE, within } from './patience.ts'
 import { dayOf } from './records.ts'
 
 /** An isolate repeats what it knows of a tag for so long without asking anybody (milliseconds). */
 const TAG_MEMORY = 60_000
 /** A request that asks alone waits so long for the upstream (milliseconds). */
 const WITHIN = 12_000
+/** A ledger that has not answered by then counts as away: longer than it waits for the upstream (milliseconds). */
+const LEDGER_WITHIN = 20_000
 const DAY = 24 * 60 * 60 * 1000
 /** What a request knows of a repository whose ledger is away. */
 const NO_RECORDS = { isEmpty: true, tags: () => [], referrers: () => [] }
@@ -131,7 +136,7 @@ export class MirroredRepository {
   ): Promise<ManifestAnswer> {
     const { ledger, name, seams } = this.#given
     try {
-      const answer = await ledger.tag(name, tag, hint?.digest)
+      const answer = await inTime(ledger.tag(name, tag, hint?.digest))
       return answer.ok ? { ...answer, bytes: answer.bytes ?? hint?.bytes } : answer
     } catch (error) {
       this.#logAway(error)
@@ -146,7 +151,7 @@ export class MirroredRepository {
   async #askLedgerForDigest(digest: Digest): Promise<ManifestAnswer> {
     const { ledger, name } = this.#given
     try {
-      return await ledger.manifest(name, digest)
+      return await inTime(ledger.manifest(name, digest))
     } catch (error) {
       this.#logAway(error)
       return this.#alone({ kind: 'digest', digest })
@@ -183,7 +188,8 @@ export class MirroredRepository {
   async #stored(digest: Digest): Promise<ServedManifest | undefined> {
     const { manifests, name, seams } = this.#given
     try {
-      const stored = await manifests.get(mirroredManifestKey(name, digest), digest)
+      const read = manifests.get(mirroredManifestKey(name, digest), digest)
+      const stored = await storing(read, PATIENCE.lookup)
       const base = {
         outcome: 'hit',
         verifiedAt: seams.now(),
@@ -203,7 +209,7 @@ export class MirroredRepository {
   ): Promise<ListingAnswer<Item>> {
     const { client, name, seams } = this.#given
     try {
-      return await ask()
+      return await inTime(ask())
     } catch (error) {
       this.#logAway(error)
       const ledger = { tag: (tag: Tag) => this.#alone({ kind: 'tag', tag }) }
@@ -235,7 +241,7 @@ export class MirroredRepository {
     const key = `${day}/${this.#canonical}`
     if (memory.touched.get(key, seams.now()) !== undefined) return
     memory.touched.put(key, true, { size: 1, until: (day + 1) * DAY })
-    seams.defer(ledger.touch(name, day))
+    seams.defer(inTime(ledger.touch(name, day)))
   }
 
   #rules(tag: Tag): FreshnessRules {
@@ -251,6 +257,13 @@ export class MirroredRepository {
   #logAway(error: unknown): void {
     this.#given.seams.log('ledger-away', { repository: this.#canonical, reason: String(error) })
   }
+}
+
+/** What the ledger says. @throws when it does not in time; what it says later is nobody's concern. */
+async function inTime<Answer>(asked: Promise<Answer>): Promise<Answer> {
+  const answer = await within(asked, LEDGER_WITHIN)
+  if (answer === LATE) throw new Error('the ledger does not answer')
+  return answer
 }
 
 function fromHint(

@@ -17,7 +17,8 @@ export class SegmentWriter {
   readonly #announce: (length: number) => void
   readonly #now: Now
   #since = 0
-  #buffer: Uint8Array
+  /** Absent when it is over. */
+  #buffer: Uint8Array | undefined
   /** The buffer of the segment that is being stored: taken again after that, so that none is left to the collector. */
   #spare: Uint8Array | undefined
   #filled = 0
@@ -36,21 +37,31 @@ export class SegmentWriter {
     this.#buffer = new Uint8Array(FIRST_SEGMENT)
   }
 
+  /** Bytes of memory that its buffers take. */
+  get memory(): number {
+    return (this.#buffer?.byteLength ?? 0) + (this.#spare?.byteLength ?? 0)
+  }
+
   /** Whether bytes have waited for a segment of theirs for longer than `age` (milliseconds). */
   isOlderThan(age: number, now: number): boolean {
     return this.#filled > 0 && now - this.#since > age
   }
 
-  /** Takes bytes; resolves when the buffer has room again. @throws when a segment could not be stored. */
+  /**
+   * Takes bytes, unless it is over; resolves when the buffer has room again.
+   * @throws when a segment could not be stored.
+   */
   async write(chunk: Uint8Array): Promise<void> {
     let rest = chunk
     while (rest.byteLength > 0) {
-      const piece = rest.subarray(0, this.#buffer.byteLength - this.#filled)
+      const buffer = this.#buffer
+      if (buffer === undefined) return
+      const piece = rest.subarray(0, buffer.byteLength - this.#filled)
       if (this.#filled === 0) this.#since = this.#now()
-      this.#buffer.set(piece, this.#filled)
+      buffer.set(piece, this.#filled)
       this.#filled += piece.byteLength
       rest = rest.subarray(piece.byteLength)
-      if (this.#filled === this.#buffer.byteLength && rest.byteLength > 0) await this.cut()
+      if (this.#filled === buffer.byteLength && rest.byteLength > 0) await this.cut()
     }
   }
 
@@ -60,29 +71,43 @@ export class SegmentWriter {
    */
   async cut(): Promise<void> {
     await this.#storing
-    if (this.#filled === 0) return
-    const bytes = this.#buffer.subarray(0, this.#filled)
+    const buffer = this.#buffer
+    if (buffer === undefined || this.#filled === 0) return
+    const length = this.#filled
     const key = segmentKey(this.#id, this.#count)
     this.#count += 1
-    this.#storing = this.#bucket.put(key, bytes).then(() => this.#announce(bytes.byteLength))
+    const put = this.#bucket.put(key, buffer.subarray(0, length))
+    this.#storing = put.then(() => this.#announce(length))
     // A failure is reported by the next cut or by `close`.
     this.#storing.catch(() => undefined)
     const size = Math.min(FIRST_SEGMENT * 2 ** this.#count, MAX_SEGMENT)
     const free = this.#spare?.byteLength === size ? this.#spare : new Uint8Array(size)
-    this.#spare = this.#buffer
+    this.#spare = buffer
     this.#buffer = free
     this.#filled = 0
   }
 
-  /** Stores the rest and waits for it. @throws when a segment could not be stored. */
+  /** Stores the rest, waits for it, and is over. @throws when a segment could not be stored. */
   async close(): Promise<void> {
-    await this.cut()
-    await this.#storing
+    try {
+      await this.cut()
+      await this.#storing
+    } finally {
+      this.#release()
+    }
   }
 
-  /** Resolves when nothing is on its way into storage any more. Never rejects. */
+  /** Is over at once; resolves when nothing is on its way into storage any more. Never rejects. */
   async settle(): Promise<void> {
+    this.#release()
     await this.#storing.catch(() => undefined)
+  }
+
+  /** Whoever keeps this to ask about a fill that has ended keeps no buffers; a write that is late adds nothing. */
+  #release(): void {
+    this.#buffer = undefined
+    this.#spare = undefined
+    this.#filled = 0
   }
 }
 

@@ -1,15 +1,21 @@
 // Manifests in KV: hints that make a warm pull one read, never the truth. A value may be a minute old or
-// missing, so a failing KV is the same as an empty one, and bytes are hashed before they are believed.
+// missing, so a failing or silent KV is the same as an empty one, and bytes are hashed before they are
+// believed.
 
 import { algorithmOf, digestOf, parseDigest } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
+import { timeoutAfter } from '../outbound.ts'
 import type { Log } from '../seams.ts'
 import { manifestHintKey, tagHintKey } from './keys.ts'
 import type { MirroredName } from './keys.ts'
 
 /** Hints are rewritten by use; what nobody asks for leaves KV after a month (seconds). */
 const EXPIRATION = 30 * 24 * 60 * 60
+/** A client waits for a read, and the ledger and the upstream are still to be asked (milliseconds). */
+const READ_WITHIN = 2000
+/** Nobody waits for a write, but it keeps an object or a request alive (milliseconds). */
+const WRITE_WITHIN = 10_000
 
 /** A manifest as KV knows it; for a tag, `verifiedAt` is when the upstream last confirmed it (milliseconds). */
 export interface ManifestHint {
@@ -55,7 +61,7 @@ export class Hints {
   /** Forgets a tag that the upstream no longer has. */
   async deleteTag(name: MirroredName, tag: Tag): Promise<void> {
     try {
-      await this.#kv.delete(await tagHintKey(name, tag))
+      await inTime(this.#kv.delete(await tagHintKey(name, tag)), WRITE_WITHIN)
     } catch (error) {
       this.#log('hint-delete-failed', { reason: String(error) })
     }
@@ -63,7 +69,8 @@ export class Hints {
 
   async #get(key: string): Promise<ManifestHint | undefined> {
     try {
-      const { value, metadata } = await this.#kv.getWithMetadata(key, 'arrayBuffer')
+      const read = this.#kv.getWithMetadata(key, 'arrayBuffer')
+      const { value, metadata } = await inTime(read, READ_WITHIN)
       const known = parseMetadata(metadata)
       if (value === null || known === undefined) return undefined
       const bytes = new Uint8Array(value)
@@ -80,13 +87,24 @@ export class Hints {
   async #put(key: string, hint: ManifestHint): Promise<void> {
     const { digest, mediaType, verifiedAt } = hint
     try {
-      await this.#kv.put(key, hint.bytes, {
+      const write = this.#kv.put(key, hint.bytes, {
         expirationTtl: EXPIRATION,
         metadata: { digest, mediaType, verifiedAt } satisfies Metadata,
       })
+      await inTime(write, WRITE_WITHIN)
     } catch (error) {
       this.#log('hint-write-failed', { reason: String(error) })
     }
+  }
+}
+
+/** The result of `work`; work that is late goes on, and how it ends then is nobody's concern. */
+async function inTime<Value>(work: Promise<Value>, milliseconds: number): Promise<Value> {
+  const deadline = timeoutAfter(milliseconds, 'KV does not answer')
+  try {
+    return await Promise.race([work, deadline.expired])
+  } finally {
+    deadline.clear()
   }
 }
 

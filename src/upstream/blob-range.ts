@@ -6,21 +6,53 @@ import { formatContentRange } from '../oci/range.ts'
 import type { ResolvedRange } from '../oci/range.ts'
 import { discardBody } from '../outbound.ts'
 import type { Now } from '../seams.ts'
+import { readChunk } from './blob-source.ts'
 import type { BlobRequest } from './blob-source.ts'
 import type { UpstreamClient } from './client.ts'
 
-/** Milliseconds until the headers must be here; whoever waits still has the fill to wait for. */
+/** Milliseconds until the headers must be here, if there are as many; whoever waits still has the fill to wait for. */
 const OPEN_WITHIN = 10_000
 
+/** How long to wait for a part (milliseconds). */
+export interface PartPatience {
+  /** For its headers; 10 s at most. */
+  readonly within: number
+  /** For its next byte. */
+  readonly idle: number
+}
+
+/** An open part of a blob, read once and in order. Nothing is verified, nor continued when it is cut. */
+export class BlobPart {
+  readonly #reader: ReadableStreamBYOBReader
+  readonly #idle: number
+
+  /** A body that is silent for longer than `idle` (milliseconds) counts as cut. */
+  constructor(body: ReadableStream<Uint8Array>, idle: number) {
+    this.#reader = body.getReader({ mode: 'byob' })
+    this.#idle = idle
+  }
+
+  /** The next bytes, or `undefined` at the end. @throws {OutboundError} when it is cut short or stalls. */
+  async read(): Promise<Uint8Array | undefined> {
+    return readChunk(this.#reader, this.#idle)
+  }
+
+  /** Lets the upstream go. Never rejects. */
+  async cancel(): Promise<void> {
+    await this.#reader.cancel().catch(() => undefined)
+  }
+}
+
 /**
- * The bytes of exactly that range of a blob of `size` bytes; `undefined` when the upstream sends anything else.
+ * Exactly that range of a blob of `size` bytes; `undefined` when the upstream sends anything else.
  * @throws {UpstreamError}
  */
 export async function openBlobRange(
   client: UpstreamClient,
   part: { readonly blob: BlobRequest; readonly range: ResolvedRange; readonly size: number },
   now: Now,
-): Promise<ReadableStream<Uint8Array> | undefined> {
+  patience: PartPatience,
+): Promise<BlobPart | undefined> {
   const { blob, size } = part
   const { offset, length } = part.range
   const response = await client.send({
@@ -32,11 +64,13 @@ export async function openBlobRange(
       [HEADER.acceptEncoding]: 'identity',
       [HEADER.range]: `bytes=${offset}-${offset + length - 1}`,
     },
-    deadline: now() + OPEN_WITHIN,
+    deadline: now() + Math.min(patience.within, OPEN_WITHIN),
   })
   const isPart =
     response.headers.get(HEADER.contentRange) === formatContentRange(offset, length, size)
-  if (response.status === 206 && isPart && response.body !== null) return response.body
+  if (response.status === 206 && isPart && response.body !== null) {
+    return new BlobPart(response.body, patience.idle)
+  }
   await discardBody(response)
   return undefined
 }

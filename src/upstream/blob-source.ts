@@ -38,13 +38,18 @@ interface OpenBody {
   readonly etag: string | null
 }
 
-/** Opens a blob at the upstream, or at the first of its alternates that can stand in. @throws {UpstreamError} */
+/**
+ * Opens a blob at the upstream, or at the first of its alternates that can stand in.
+ * @param within milliseconds until the headers must be here; 20 s at most.
+ * @throws {UpstreamError}
+ */
 export async function openBlob(
   client: UpstreamClient,
   blob: BlobRequest,
   now: Now,
+  within = OPEN_WITHIN,
 ): Promise<BlobSource> {
-  const time = { deadline: now() + OPEN_WITHIN, now }
+  const time = { deadline: now() + Math.min(within, OPEN_WITHIN), now }
   return withAlternates(client, time, async (endpoint, deadline) => {
     const body = await open(endpoint, blob, { offset: 0, etag: null, deadline })
     const others = [client, ...client.alternates].filter((each) => each !== endpoint)
@@ -76,7 +81,7 @@ export class BlobSource {
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
       try {
-        const chunk = await readChunk(this.#body.reader)
+        const chunk = await readChunk(this.#body.reader, IDLE)
         if (chunk !== undefined) {
           this.#offset += chunk.byteLength
           return chunk
@@ -152,8 +157,16 @@ function notOpened(error: unknown): false {
   return false
 }
 
-async function readChunk(reader: ReadableStreamBYOBReader): Promise<Uint8Array | undefined> {
-  const idle = timeoutAfter(IDLE)
+/**
+ * The next bytes of a body, or `undefined` at its end.
+ * @param patience milliseconds until the first of them must be here.
+ * @throws {OutboundError} when the body is cut short or stalls.
+ */
+export async function readChunk(
+  reader: ReadableStreamBYOBReader,
+  patience: number,
+): Promise<Uint8Array | undefined> {
+  const idle = timeoutAfter(patience)
   try {
     const { done, value } = await Promise.race([reader.read(new Uint8Array(CHUNK)), idle.expired])
     return done || value === undefined ? undefined : value

@@ -85,7 +85,10 @@ export class UpstreamClient {
   async #identities(repository: RepositoryName): Promise<readonly (Credential | undefined)[]> {
     const { credentials, isPrivate } = this.upstream
     const ordered = credentials.length > 1 ? await this.#byBudget(credentials) : credentials
-    return isPrivate(repository) && ordered.length > 0 ? ordered : [...ordered, undefined]
+    // A private name is told to no third party that would not know us.
+    const isOwn = this.upstream.name === this.upstream.host
+    const needsUs = isPrivate(repository) && (ordered.length > 0 || !isOwn)
+    return needsUs ? ordered : [...ordered, undefined]
   }
 
   async #byBudget(credentials: readonly Credential[]): Promise<Credential[]> {
@@ -184,6 +187,7 @@ export class UpstreamClient {
       headers: request.headers ?? {},
       authorization: authorization.header,
       isLocal: upstream.isLocal,
+      hasStorage: request.path.startsWith('blobs/'),
       within: Math.min(HEADERS_WITHIN, request.deadline - this.#given.now()),
     })
   }

@@ -18,6 +18,8 @@ import type { Credential, TokenService, Upstream } from './upstream.ts'
 const REST = 10 * 60 * 1000
 /** How long an upstream's way of authenticating is remembered (milliseconds). */
 const CHALLENGE_TTL = 60 * 60 * 1000
+/** After a renewal that did not help, no other is tried for so long (milliseconds). */
+const RENEWAL = 60 * 1000
 /** A token is not used during its last seconds, so that it does not expire on its way (milliseconds). */
 const MARGIN = 10 * 1000
 /** A request that nobody reported back counts against the budget no longer than this (milliseconds). */
@@ -121,7 +123,7 @@ export class Gate implements GateStub {
       this.#closed() ??
       (refusal === undefined ? this.#exhausted(purpose) : this.#refused(scope, refusal))
     if (closed !== undefined) return { ok: false, failure: closed }
-    const answer = await this.#token(scope)
+    const answer = await this.#token(scope, refusal !== undefined)
     // Others may have taken the last of the budget while the token was fetched; a second try is paid for already.
     const spent = answer.ok && refusal === undefined ? this.#spend(purpose) : undefined
     return spent === undefined ? answer : { ok: false, failure: spent }
@@ -210,7 +212,10 @@ export class Gate implements GateStub {
 
   /** A token that was refused is dropped, unless another caller has replaced it meanwhile. */
   #refused(scope: string, { refused, challenge }: Refusal): UpstreamFailure | undefined {
-    if (this.#memory.token(scope)?.header === refused) this.#memory.dropToken(scope)
+    const token = this.#memory.token(scope)
+    // One that was made because another was refused, just now, is not refused for its age.
+    const isVain = token?.isRenewal === true && this.#now() - token.madeAt < RENEWAL
+    if (token?.header === refused && !isVain) this.#memory.dropToken(scope)
     if (challenge === null) return undefined
     try {
       const service = this.#authorizer.serviceOf(challenge)
@@ -221,15 +226,15 @@ export class Gate implements GateStub {
     }
   }
 
-  async #token(scope: string): Promise<Authorization> {
+  async #token(scope: string, isRenewal: boolean): Promise<Authorization> {
     const token = this.#memory.token(scope)
     if (token !== undefined && token.expiresAt - MARGIN > this.#now()) {
       return { ok: true, header: token.header, isNew: false }
     }
-    return this.#once(`token:${scope}`, () => this.#authorize(scope))
+    return this.#once(`token:${scope}`, () => this.#authorize(scope, isRenewal))
   }
 
-  async #authorize(scope: string): Promise<Authorization> {
+  async #authorize(scope: string, isRenewal: boolean): Promise<Authorization> {
     try {
       const service = await this.#service()
       if (service === 'none') return { ok: true, header: undefined, isNew: true }
@@ -237,7 +242,7 @@ export class Gate implements GateStub {
         return { ok: true, header: this.#authorizer.basic(), isNew: true }
       }
       const token = await this.#authorizer.fetchToken(service, scope)
-      this.#memory.keepToken(scope, token)
+      this.#memory.keepToken(scope, { ...token, isRenewal, madeAt: this.#now() })
       return { ok: true, header: token.header, isNew: true }
     } catch (error) {
       const failure = failureOf(error)

@@ -193,6 +193,25 @@ describe('begin', () => {
     })
   })
 
+  it('has waited long enough when storage has taken all of the time', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const blob = await upstreamed(KiB, { holdHeaders: promise })
+    let now = 0
+    const head = async () => {
+      now += MINUTE
+      return null
+    }
+    const given = { now: () => now, blobs: new BlobStore(broken(env.BLOBS, { head })) }
+    await keep(
+      blob,
+      async ({ keeper, request }) => {
+        expect(await keeper.begin(request)).toMatchObject({ size: undefined, segments: [] })
+        resolve()
+      },
+      { ...given, patience: { news: MINUTE } },
+    )
+  })
+
   it('joins everybody to one fill, and asks for nothing that is stored', async () => {
     const blob = await upstreamed(LARGE)
     await keep(blob, async ({ keeper, request, settle, gets }) => {

@@ -152,6 +152,7 @@ describe('a fill while storage fails', () => {
     if (isStored) expect(end).toEqual({ state: 'stored', size })
     else expect(end).toMatchObject({ state: 'failed', failure: { kind: 'storage' } })
     expect(fill.needsSegments).toBe(isReadable === true)
+    expect(fill.memory).toBe(0)
     if (isReadable === true) {
       expect(fill.progress(0)).toMatchObject({ state: 'filling', size, isComplete: true })
       expectBytes(await readSegments(fill), blob.bytes)

@@ -107,6 +107,11 @@ describe('T174: an anonymous request is refused', () => {
     clock.advance(2 * HOUR)
     await expectDenied(path)
     isClosed = false
+    upstream.forget()
+    clock.advance(30 * SECOND - 1)
+    await expectDenied(path)
+    expect(upstream.requests).toEqual([])
+    clock.advance(1)
     const answer = await pull(path)
     expect(answer.headers.get('warning')).toBeNull()
     expect(answer.headers.get('age')).toBe('0')
@@ -132,10 +137,36 @@ describe('T174: an anonymous request is refused', () => {
     upstream.expireTokens()
     clock.advance(5 * MINUTE)
     await expectDenied(closed)
-    isClosed = false
+    // Not even by an outage: what has been closed stays closed until the upstream opens it.
     upstream.stop()
     clock.advance(MINUTE)
-    await expectStale(closed)
+    await expectDenied(closed)
+    isClosed = false
+    upstream.start()
+    clock.advance(MINUTE)
+    expect((await pull(closed)).status).toBe(200)
+  })
+
+  it('a public tag that was refused for too long is not served stale because of an outage', async () => {
+    await close()
+    clock.advance(2 * HOUR)
+    await expectDenied(path)
+    upstream.stop()
+    clock.advance(MINUTE)
+    await expectDenied(path)
+  })
+
+  it('a repository that is refused costs its tokens once a minute, whatever is asked of it', async () => {
+    await close()
+    await expectDenied('/v2/one.test/a/b/manifests/v2')
+    upstream.forget()
+    clock.advance(MINUTE - 1)
+    await expectDenied('/v2/one.test/a/b/manifests/v3')
+    await expectDenied(`/v2/one.test/a/b/manifests/sha256:${'0'.repeat(64)}`)
+    expect(upstream.requests).toEqual([])
+    isClosed = false
+    clock.advance(1)
+    expect((await pull('/v2/one.test/a/b/manifests/v3')).status).toBe(404)
   })
 })
 

@@ -14,8 +14,10 @@ import type { SampleManifest } from '../../cli/sample-image.ts'
 import type { SampleUpstream } from '../../cli/upstream.ts'
 import { Hints } from '../../src/storage/hints.ts'
 import { bytesOf, refusalOf } from '../support/answer.ts'
+import { silence } from '../support/broken.ts'
 import { DAY, MINUTE, SECOND, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
+import { passDeadlines } from '../support/deadline.ts'
 import { asked, goOnline, startUpstream } from '../support/internet.ts'
 import { isolate } from '../support/isolate.ts'
 import { broken } from '../support/operations.ts'
@@ -271,6 +273,43 @@ describe('the ledger is away', () => {
     }
     await expectImage(await pull(TAG, away))
     await expectImage(await pull(`${STEM}/${image.digest}`, away))
+  })
+})
+
+describe('what never answers counts as away', () => {
+  const store = new Proxy({}, { get: (_, name) => (name === 'then' ? undefined : silence) })
+  const LEDGER = { MIRROR_LEDGER: { getByName: () => store } }
+  const KV = { HINTS: store }
+  const R2 = { BLOBS: store }
+
+  it.each([
+    { name: 'the ledger', silent: LEDGER },
+    { name: 'KV', silent: KV },
+    { name: 'the ledger and KV', silent: { ...LEDGER, ...KV } },
+    { name: 'the ledger, KV and R2', silent: { ...LEDGER, ...KV, ...R2 } },
+  ])('$name: by tag and by digest', async ({ silent }) => {
+    await pull(TAG)
+    clock.advance(6 * MINUTE)
+    passDeadlines()
+    await expectImage(await pull(TAG, silent))
+    await expectImage(await pull(`${STEM}/${image.digest}`, silent))
+  })
+
+  it('the ledger: a listing comes from the upstream', async () => {
+    passDeadlines()
+    const tags = await pull('/v2/one.test/a/b/tags/list', LEDGER)
+    expect(await tags.json()).toEqual({ name: 'a/b', tags: ['v1'] })
+    expect(tags.headers.get('cache-status')).toBe('entrepot; fwd=miss')
+  })
+
+  it('the ledger, and the upstream is down: KV is served stale', async () => {
+    await pull(TAG)
+    clock.advance(6 * MINUTE)
+    upstream.stop()
+    passDeadlines()
+    const stale = await pull(TAG, LEDGER)
+    expect(stale.headers.get('warning')).toContain('110')
+    await expectImage(stale)
   })
 })
 

@@ -34,7 +34,9 @@ describe('segments', () => {
     {
       name: 'growing to 2 MiB and no further',
       writes: Array.from({ length: 17 }, () => MiB),
-      want: [64, 128, 256, 512, 1024, 2048, 2048, 2048, 2048, 2048, 2048, 2048, 1088].map((size) => size * KiB),
+      want: [64, 128, 256, 512, 1024, 2048, 2048, 2048, 2048, 2048, 2048, 2048, 1088].map(
+        (size) => size * KiB,
+      ),
     },
   ])('$name', async ({ writes, want }) => {
     const { id, announced, segments } = writer()
@@ -98,6 +100,38 @@ describe('segments', () => {
     await segments.cut()
     expect(segments.isOlderThan(10, 100)).toBe(false)
     await segments.settle()
+  })
+
+  it.each([
+    { name: 'closed', put: undefined },
+    { name: 'closed in vain', put: storageIsAway },
+  ])('keep no memory once they are $name', async ({ put }) => {
+    const { segments } = writer(put === undefined ? env.BLOBS : broken(env.BLOBS, { put }))
+    await segments.write(new Uint8Array(65 * KiB)).catch(() => undefined)
+    expect(segments.memory).toBe((64 + 128) * KiB)
+    await segments.close().catch(() => undefined)
+    expect(segments.memory).toBe(0)
+  })
+
+  it('keep no memory once they are given up, and take nothing from a write that waited', async () => {
+    const begun = Promise.withResolvers<void>()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const put = async (key: string, bytes: Uint8Array) => {
+      begun.resolve()
+      await promise
+      return env.BLOBS.put(key, bytes)
+    }
+    const { segments, announced } = writer(broken(env.BLOBS, { put }))
+    const writing = segments.write(new Uint8Array(MiB))
+    await begun.promise
+    const settled = segments.settle()
+    expect(segments.memory).toBe(0)
+    resolve()
+    await settled
+    await writing
+    await segments.close()
+    expect(announced).toEqual([64 * KiB])
+    expect(await keysIn('fills/')).toHaveLength(1)
   })
 
   it('that cannot be stored fail the next cut, and are not announced', async () => {

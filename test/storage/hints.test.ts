@@ -9,6 +9,8 @@ import type { Log } from '../../src/seams.ts'
 import { Hints } from '../../src/storage/hints.ts'
 import type { ManifestHint } from '../../src/storage/hints.ts'
 import { manifestHintKey, tagHintKey } from '../../src/storage/keys.ts'
+import { silence } from '../support/broken.ts'
+import { passDeadlines } from '../support/deadline.ts'
 import { repository, tag } from '../support/parsed.ts'
 
 const NAME = { host: 'one.test', repository: repository('a/b') }
@@ -132,13 +134,18 @@ describe('a hint is ignored', () => {
   })
 })
 
-describe('when KV fails', () => {
-  it('nothing is thrown, and the log says so without a key', async () => {
+describe('when KV', () => {
+  const FAILURES = [
+    { name: 'fails', failure: () => Promise.reject(new Error('KV is away')), reason: 'KV is away' },
+    { name: 'never answers', failure: silence, reason: 'KV does not answer' },
+  ]
+
+  it.each(FAILURES)('$name, nothing is thrown, and the log says so without a key', async (row) => {
+    passDeadlines()
     const log = vi.fn<Log>()
-    const away = (): Promise<never> => Promise.reject(new Error('KV is away'))
-    vi.spyOn(env.HINTS, 'getWithMetadata').mockImplementation(away)
-    vi.spyOn(env.HINTS, 'put').mockImplementation(away)
-    vi.spyOn(env.HINTS, 'delete').mockImplementation(away)
+    vi.spyOn(env.HINTS, 'getWithMetadata').mockImplementation(row.failure)
+    vi.spyOn(env.HINTS, 'put').mockImplementation(row.failure)
+    vi.spyOn(env.HINTS, 'delete').mockImplementation(row.failure)
     const hints = new Hints(env.HINTS, log)
     const one = await hint()
     expect(await hints.getTag(NAME, LATEST)).toBeUndefined()
@@ -153,6 +160,7 @@ describe('when KV fails', () => {
       'hint-write-failed',
       'hint-delete-failed',
     ])
+    for (const [, fields] of log.mock.calls) expect(fields?.['reason']).toContain(row.reason)
     expect(JSON.stringify(log.mock.calls)).not.toContain('a/b')
   })
 })

@@ -136,13 +136,14 @@ describe('an alternate answers when the upstream gives', () => {
     },
   )
 
-  it('a refused login', async () => {
+  it('a refused login, for what is public', async () => {
     const { samples, image, fetch, asked } = await stage({
-      entry: { ...ENTRY, private: true },
       credentials: [{ username: 'anna', password: 'wrong' }],
     })
+    // Nobody gets a token either.
+    samples[0].fault({ on: { kind: 'token' }, do: { status: 401 } })
     expect((await fetch(image.digest)).digest).toBe(image.digest)
-    expect(samples[0].count({ kind: 'token', status: 401 })).toBe(1)
+    expect(samples[0].count({ kind: 'token', status: 401 })).toBe(2)
     expect(asked()).toEqual(['second.test'])
   })
 

@@ -106,6 +106,19 @@ describe('a token', () => {
     expect(host.tokens).toBe(2)
   })
 
+  it('made because another was refused, and refused itself, is not replaced again for a minute', async () => {
+    const { gates, host } = stage()
+    await gates[0].authorize(REPOSITORY, 'free')
+    const refuse = (token: number) =>
+      gates[0].authorize(REPOSITORY, 'free', { refused: `Bearer token-${token}`, challenge: null })
+    expect(await refuse(1)).toEqual(bearer(2, true))
+    clock.advance(60 * SECOND - 1)
+    expect(await refuse(2)).toEqual(bearer(2, false))
+    expect(host.tokens).toBe(2)
+    clock.advance(1)
+    expect(await refuse(2)).toEqual(bearer(3, true))
+  })
+
   it('that could not be had is not had by those who waited, and is asked for by the next', async () => {
     const { gates, host } = stage({
       answer: (n) => (n === 1 ? new Response('', { status: 503 }) : undefined),

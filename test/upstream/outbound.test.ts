@@ -55,6 +55,37 @@ function credentials({ requests }: Network): readonly (readonly [string, string 
   return requests.map(({ host, headers }) => [host, headers['authorization']])
 }
 
+describe('storage behind a registry', () => {
+  const STORAGE = 'https://storage.test/blob'
+  const answering = (status: number): Network =>
+    network({
+      'one.test': redirecting({ '/start': [307, STORAGE] }),
+      'storage.test': async () => new Response('', { status }),
+    })
+
+  it.each([401, 403, 404])(
+    'that says %i is out of order, which is no word of the registry',
+    async (status) => {
+      expect(await kindOf(send(answering(status), { hasStorage: true }))).toBe('network')
+      expect((await send(answering(status))).status).toBe(status)
+    },
+  )
+
+  it.each([200, 206, 416, 500])('that says %i is heard', async (status) => {
+    expect((await send(answering(status), { hasStorage: true })).status).toBe(status)
+  })
+
+  it('is no other host: what the registry itself says after a redirect counts', async () => {
+    const net = network({
+      'one.test': async (url) =>
+        url === START
+          ? new Response(null, { status: 307, headers: { Location: '/blob' } })
+          : new Response('', { status: 404 }),
+    })
+    expect((await send(net, { hasStorage: true })).status).toBe(404)
+  })
+})
+
 describe('a redirect', () => {
   it.each([301, 302, 303, 307, 308])('%i is followed by hand', async (status) => {
     const net = network({ 'one.test': redirecting({ '/start': [status, '/blob?x=1'] }) })
