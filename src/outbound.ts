@@ -200,7 +200,8 @@ function allowedURL(url: URL | null, isLocal: boolean): URL {
   return url
 }
 
-function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
+/** The chunks of a body as one; `length` is the sum of theirs. */
+export function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
   const whole = new Uint8Array(length)
   let offset = 0
   for (const chunk of chunks) {

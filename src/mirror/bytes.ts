@@ -1,6 +1,7 @@
 // The bytes of a source with patience: the next chunk if it comes in time, and the read that did not is
 // kept for later.
 
+import { concatenate } from '../outbound.ts'
 import { LATE, within } from './patience.ts'
 
 /** What bytes are read from; `undefined` is the end. */
@@ -50,14 +51,4 @@ export class Bytes {
       clearTimeout(timer)
     }
   }
-}
-
-function concatenate(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length)
-  let offset = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, offset)
-    offset += chunk.byteLength
-  }
-  return whole
 }

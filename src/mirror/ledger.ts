@@ -209,11 +209,13 @@ export class Ledger {
 
   async #byDigest(digest: Digest): Promise<ServedManifest> {
     const { client, now } = this.#given
+    // Made first: what storage takes is not added to what the upstream may take.
+    const request = this.#request({ kind: 'digest', digest })
     const stored = await this.#kept.get(digest)
     if (stored !== undefined) return served(stored, 'hit', now())
     const refusal = this.#refusal.get(REFUSAL, now())
     if (refusal !== undefined) throw new UpstreamError(refusal)
-    const fetched = await fetchManifest(client, this.#request({ kind: 'digest', digest }), now)
+    const fetched = await fetchManifest(client, request, now)
     const isStored = await this.#keep(fetched)
     if (isStored) this.#kept.hint(fetched)
     return served(fetched, isStored ? 'fill' : 'direct', now())

@@ -4,6 +4,7 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { HEADER } from '../oci/header.ts'
+import { parseJSONObject } from '../oci/json-object.ts'
 import { MEDIA_TYPE } from '../oci/manifest.ts'
 import { compareASCII, parseNextLink, takePage } from '../oci/page.ts'
 import type { Page } from '../oci/page.ts'
@@ -158,9 +159,10 @@ export class Listings {
   }
 
   async #tagsOf(response: Response, deadline: number): Promise<string[]> {
-    const document = parseJSON(await readWhole(response, MAX_ANSWER, this.#left(deadline)))
-    const tags: unknown = isObject(document) ? document['tags'] : undefined
-    if (tags === null || (isObject(document) && tags === undefined)) return []
+    const bytes = await readWhole(response, MAX_ANSWER, this.#left(deadline))
+    const members = parseJSONObject(bytes)?.members
+    // Go writes an empty list that was never made as null.
+    const tags: unknown = members === undefined ? undefined : (members['tags'] ?? [])
     if (!Array.isArray(tags)) throw this.#invalid('no list of tags')
     return tags.filter(
       (tag): tag is string => typeof tag === 'string' && parseTag(tag) !== undefined,
@@ -297,17 +299,4 @@ function lastOf(link: string): string | undefined {
 function queryOf(link: string): string {
   const start = link.indexOf('?')
   return start === -1 ? '' : link.slice(start)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function parseJSON(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    // The caller says what it misses.
-    return undefined
-  }
 }

@@ -4,6 +4,7 @@
 import { parseChallenges } from '../oci/bearer.ts'
 import { HEADER } from '../oci/header.ts'
 import { isLoopbackHost } from '../oci/host.ts'
+import { parseJSONObject } from '../oci/json-object.ts'
 import { OutboundError, discardBody, readWhole } from '../outbound.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Now } from '../seams.ts'
@@ -154,7 +155,7 @@ async function readAnswer(response: Response, host: string): Promise<Uint8Array>
 }
 
 function parseTokenAnswer(bytes: Uint8Array, host: string, now: number): TokenAnswer {
-  const answer = parseObject(new TextDecoder().decode(bytes))
+  const answer = parseJSONObject(bytes)?.members
   const token = answer?.['token'] ?? answer?.['access_token']
   if (answer === undefined || typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
     throw unavailable(`the token service at ${host} answered without a token`)
@@ -169,27 +170,18 @@ function parseTokenAnswer(bytes: Uint8Array, host: string, now: number): TokenAn
 function lifetimeOf(token: string, now: number): number {
   const payload = token.split('.')[1]
   if (payload === undefined || !/^[\w-]+$/.test(payload)) return 0
-  const claims = parseObject(decodeBase64URL(payload))
+  const claims = parseJSONObject(decodeBase64URL(payload))?.members
   const exp = claims?.['exp']
   return typeof exp === 'number' ? exp - now / 1000 : 0
 }
 
-function decodeBase64URL(text: string): string {
+function decodeBase64URL(text: string): Uint8Array {
   try {
-    return atob(text.replaceAll('-', '+').replaceAll('_', '/'))
+    const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'))
+    return Uint8Array.from(binary, (character) => character.charCodeAt(0))
   } catch {
     // Not base64, hence not a JWT, hence a token without a stated end.
-    return ''
-  }
-}
-
-function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? { ...value } : undefined
-  } catch {
-    // Not JSON: the caller says what is missing.
-    return undefined
+    return new Uint8Array()
   }
 }
 
