@@ -142,16 +142,22 @@ describe('public.ecr.aws', () => {
       authorization === valid ? new Response('content') : new Response('{}', { status: 400 })
     const host = new TokenHost({ content })
     const net = network({ 'public.ecr.aws': host })
-    const { client } = connect(upstreamFrom({ host: 'public.ecr.aws' }), { network: net })
+    let time = Date.now()
+    const now = () => time
+    const { client } = connect(upstreamFrom({ host: 'public.ecr.aws' }), { network: net, now })
     await client.send(requestFor('a/b'))
     valid = 'Bearer token-2'
     expect((await client.send(requestFor('a/b'))).status).toBe(200)
     expect(host.tokens).toBe(2)
     valid = 'none'
     net.forget()
-    expect(await failureFrom(client.send(requestFor('a/b')))).toMatchObject({ kind: 'invalid' })
-    expect(host.tokens).toBe(3)
-    expect(net.count()).toBe(3)
+    const refused = { kind: 'invalid' }
+    expect(await failureFrom(client.send(requestFor('a/b')))).toMatchObject(refused)
+    expect([host.tokens, net.count()]).toEqual([2, 1])
+    time += 60_000
+    const later = { ...requestFor('a/b'), deadline: time + 20 * SECOND }
+    expect(await failureFrom(client.send(later))).toMatchObject(refused)
+    expect([host.tokens, net.count()]).toEqual([3, 4])
   })
 
   it('says 400 to a token made now, and means the request', async () => {
