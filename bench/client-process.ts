@@ -3,7 +3,10 @@
 import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { MEDIA_TYPE } from '../src/oci/manifest.ts'
 import { answerCalls } from './call.ts'
+import type { AddressedBlob, Image } from './content.ts'
+import { type Pushed, type Way, push, send } from './pusher.ts'
 import { type Reading, read, stall } from './reader.ts'
 
 /** Runtimes fetch so many blobs at once. */
@@ -98,6 +101,27 @@ const calls = {
     )
     return performance.now() - start
   },
+  /** Pushes blobs, so many at once. */
+  push: async (wish: {
+    readonly base: string
+    readonly blobs: readonly AddressedBlob[]
+    readonly way: Way
+    readonly parallel: number
+  }): Promise<Pushed> => {
+    const { base, blobs, way, parallel } = wish
+    const all: Pushed[] = []
+    await inParallel(parallel, [...blobs], async (blob) => {
+      all.push(await withAgent((agent) => push(base, { blob, way, agent })))
+    })
+    return joined(all)
+  },
+  /** Pushes an image as clients do: what is there already is not sent, and the manifest comes last. */
+  pushImage: async (wish: {
+    readonly base: string
+    readonly tag: string
+    readonly image: Image
+    readonly way: Way
+  }): Promise<Pushed> => withAgent((agent) => pushImage(wish, agent)),
 }
 
 /** What this process offers. */
@@ -128,6 +152,33 @@ function blobsOf(manifest: string): string[] {
 
 function blobOf({ base, token }: From, digest: string) {
   return { url: `${base}/blobs/${digest}`, token, digest }
+}
+
+async function pushImage(
+  wish: { readonly base: string; readonly tag: string; readonly image: Image; readonly way: Way },
+  agent: Agent,
+): Promise<Pushed> {
+  const { base, tag, image, way } = wish
+  const all: Pushed[] = []
+  await inParallel(PARALLEL, [...image.blobs], async (blob) => {
+    const url = `${base}/blobs/${blob.digest}`
+    const { status } = await send({ url, agent, method: 'HEAD' })
+    all.push({ answers: [`HEAD ${status}`], failures: [] })
+    if (status !== 200) all.push(await push(base, { blob, way, agent }))
+  })
+  const body = Buffer.from(image.manifest)
+  const headers = { 'content-type': MEDIA_TYPE.OCI_MANIFEST, 'content-length': body.byteLength }
+  const url = `${base}/manifests/${tag}`
+  const { status } = await send({ url, agent, method: 'PUT', headers, body: [body] })
+  const failures = status === 201 ? [] : [`the manifest answered ${status}`]
+  return joined([...all, { answers: [`manifest ${status}`], failures }])
+}
+
+function joined(all: readonly Pushed[]): Pushed {
+  return {
+    answers: all.flatMap(({ answers }) => answers),
+    failures: all.flatMap(({ failures }) => failures),
+  }
 }
 
 async function withAgent<Value>(work: (agent: Agent) => Promise<Value>): Promise<Value> {

@@ -1,12 +1,21 @@
-// The command line of `npm run bench:upstream`.
+// The command line of a bench.
 
 import { parseArgs } from 'node:util'
 
-import type { Scenario } from './scenario.ts'
+/** A bench as its command line presents it. */
+export interface Command {
+  /** The script of package.json. */
+  readonly name: string
+  readonly about: string
+  /** What `--peer` adds. */
+  readonly peer: string
+  readonly scenarios: readonly { readonly name: string; readonly about: string }[]
+}
 
 /** What was asked for. */
 export interface Options {
-  readonly scenarios: readonly Scenario[]
+  /** The scenarios to run. */
+  readonly names: readonly string[]
   readonly isQuick: boolean
   readonly isJSON: boolean
   readonly hasPeer: boolean
@@ -18,20 +27,18 @@ export class OptionError extends Error {
 }
 
 /** Parses it; a text is what to print instead. @throws {OptionError} */
-export function parseOptions(
-  args: readonly string[],
-  scenarios: readonly Scenario[],
-): Options | string {
+export function parseOptions(args: readonly string[], command: Command): Options | string {
   const values = parse(args)
-  if (values.help === true) return helpOf(scenarios)
-  const only = values.only ?? []
-  const unknown = only.find((name) => scenarios.every((each) => each.name !== name))
+  if (values.help === true) return helpOf(command)
+  const names = command.scenarios.map(({ name }) => name)
+  const only = values.only ?? names
+  const unknown = only.find((name) => !names.includes(name))
   if (unknown !== undefined) {
-    const names = scenarios.map(({ name }) => name).join(', ')
-    throw new OptionError(`--only: expected one of ${names}, found ${JSON.stringify(unknown)}`)
+    const known = names.join(', ')
+    throw new OptionError(`--only: expected one of ${known}, found ${JSON.stringify(unknown)}`)
   }
   return {
-    scenarios: scenarios.filter(({ name }) => only.length === 0 || only.includes(name)),
+    names: only,
     isQuick: values.quick ?? false,
     isJSON: values.json ?? false,
     hasPeer: values.peer ?? false,
@@ -55,14 +62,14 @@ function parse(args: readonly string[]) {
   }
 }
 
-function helpOf(scenarios: readonly Scenario[]): string {
+function helpOf({ name: script, about: what, peer, scenarios }: Command): string {
   const rows = scenarios.map(({ name, about }) => `    ${name.padEnd(12)}${about}`).join('\n')
-  return `npm run bench:upstream -- [options]: what the mirror asks of an upstream, and how long it takes
+  return `npm run ${script} -- [options]: ${what}
 
   --only <row>   only this; may be given several times:
 ${rows}
   --quick        sizes and times divided by 16
-  --peer         the reference registry's proxy mode beside it; needs Go for the first time
+  --peer         ${peer}; needs Go for the first time
   --json         print JSON
   --help         print this`
 }

@@ -5,14 +5,14 @@ import type { Stage } from './stage.ts'
 import type { Subject } from './subject.ts'
 
 /** One or several rows that belong together. */
-export interface Scenario {
+export interface Scenario<Kind extends Subject = Subject, Measured extends Row = Row> {
   /** What `--only` takes. */
   readonly name: string
   readonly about: string
   /** Why the reference registry takes no part, if it does not. */
   readonly withoutPeer?: string
   /** Puts content into the upstream; what is returned measures one subject, which has no state yet. */
-  readonly prepare: (stage: Stage) => Promise<(subject: Subject) => Promise<readonly Row[]>>
+  readonly prepare: (stage: Stage) => Promise<(subject: Kind) => Promise<readonly Measured[]>>
 }
 
 /** Decimal, as links and layers are talked about. */

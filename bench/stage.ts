@@ -66,7 +66,7 @@ export class Stage {
   }
 
   /** Starts someone to measure, without any state. */
-  async start(start: StartSubject): Promise<Subject> {
+  async start<Kind extends Subject>(start: StartSubject<Kind>): Promise<Kind> {
     const folder = join(this.folder, `subject-${this.#count++}`)
     const { upstreamURL, tagTTL } = this
     if (this.#closing !== undefined) throw new Error('the bench is ending')
@@ -166,7 +166,8 @@ export function rowOf(
   }
 }
 
-async function middle(measure: () => Promise<number>): Promise<number> {
+/** The middle of three measurements, or one if that takes long (milliseconds). */
+export async function middle(measure: () => Promise<number>): Promise<number> {
   const first = await measure()
   if (first > SHORT) return first
   const all = [first, await measure(), await measure()].toSorted((a, b) => a - b)

@@ -42,7 +42,9 @@ export interface SubjectOptions {
 }
 
 /** How to start a subject. */
-export type StartSubject = (options: SubjectOptions) => Promise<Subject>
+export type StartSubject<Kind extends Subject = Subject> = (
+  options: SubjectOptions,
+) => Promise<Kind>
 
 /** This repository's mirror, with the upstream twice in its table: without and with a credential. */
 export async function startMirror(options: SubjectOptions): Promise<Subject> {
@@ -76,12 +78,20 @@ export async function startMirror(options: SubjectOptions): Promise<Subject> {
 }
 
 /** The reference registry as a pull-through cache. Built on its first use, which takes a minute or two. */
-export async function startPeer(options: SubjectOptions): Promise<Subject> {
+export function startPeer(options: SubjectOptions): Promise<Subject> {
+  return startReference(options, `proxy: { remoteurl: '${options.upstreamURL}' }`)
+}
+
+/** The reference registry with its state in a folder, and with more lines of configuration. */
+export async function startReference(
+  options: Pick<SubjectOptions, 'folder'>,
+  more: string,
+): Promise<Subject> {
   await buildPeer()
   const port = await freePort()
   const address = `http://127.0.0.1:${port}`
   const file = `${options.folder}.yml`
-  await writeFile(file, peerConfiguration(port, options))
+  await writeFile(file, referenceConfiguration(port, options.folder, more))
   const service = await Service.start({
     command: PEER,
     args: ['serve', file],
@@ -105,12 +115,12 @@ export async function workerdOf(parent: number): Promise<number | undefined> {
   return undefined
 }
 
-function peerConfiguration(port: number, { upstreamURL, folder }: SubjectOptions): string {
+function referenceConfiguration(port: number, folder: string, more: string): string {
   return `version: 0.1
 log: { level: error, accesslog: { disabled: true } }
 storage: { filesystem: { rootdirectory: ${JSON.stringify(folder)} } }
 http: { addr: '127.0.0.1:${port}' }
-proxy: { remoteurl: '${upstreamURL}' }
+${more}
 `
 }
 
@@ -129,7 +139,8 @@ async function buildPeer(): Promise<void> {
   if (code !== 0) throw new Error(`go install ${PEER_MODULE} failed: ${output}`)
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

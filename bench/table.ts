@@ -7,7 +7,17 @@ import type { Usage } from './usage.ts'
 
 const MIB = 1024 * 1024
 
-const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
+/** The title of a column, and what stands in it. */
+export type Column<Measured> = readonly [string, (row: Measured) => string]
+
+/** What a row cost the process and the isolate. */
+export const USAGE_COLUMNS: readonly Column<Row>[] = [
+  ['CPU', ({ usage }) => (usage === undefined ? '' : `${usage.cpu.toFixed(1)} s`)],
+  ['RSS MiB', ({ usage }) => describeResident(usage)],
+  ['isolate MiB', ({ memory }) => describeMemory(memory)],
+]
+
+const COLUMNS: readonly Column<Row>[] = [
   ['row', ({ name }) => name],
   ['by', ({ by }) => by],
   ['pings', ({ tally }) => String(tally.pings)],
@@ -19,26 +29,35 @@ const COLUMNS: readonly (readonly [string, (row: Row) => string])[] = [
   ['× fetch', ({ wall, plain }) => ratio(wall, plain?.fetch)],
   ['× put', ({ wall, plain }) => ratio(wall, plain?.put)],
   ['first byte', ({ firstBytes }) => describeTimes(firstBytes)],
-  ['CPU', ({ usage }) => (usage === undefined ? '' : `${usage.cpu.toFixed(1)} s`)],
-  ['RSS MiB', ({ usage }) => describeResident(usage)],
-  ['isolate MiB', ({ memory }) => describeMemory(memory)],
+  ...USAGE_COLUMNS,
   ['notes', (row) => notesOf(row)],
 ]
 
-/** What the columns mean, and what is in the numbers besides. */
-export const LEGEND = `A number in brackets is the minimum, where more was asked. m/b: manifests/blobs. × fetch, × put: wall time against one plain
-fetch from the same upstream, and one plain R2 put in the same Miniflare, of the same bytes (below 30 MB/s: their size over the
-link's rate). First byte: of all clients, median / longest. CPU and RSS (start → peak, sampled every 100 ms) are of the process that
+/** What the columns of `USAGE_COLUMNS` mean, from the middle of a sentence on. */
+export const USAGE_LEGEND = `are of the process that
 serves; for entrepot that is workerd with the Worker, its objects and Miniflare's simulators of R2 and KV, through which all bytes go.
 Isolate (start → peak, sampled every 250 ms): heap and ArrayBuffers of the one isolate in which workerd runs the Worker and all its
 objects, without the simulators, which have isolates of their own; in brackets the most that was left after a garbage collection,
 which is asked for every second and comes when the isolate runs. What the runtime buffers outside of V8 is in the RSS alone.`
 
-/** Rows as a table. */
+/** What the columns mean, and what is in the numbers besides. */
+export const LEGEND = `A number in brackets is the minimum, where more was asked. m/b: manifests/blobs. × fetch, × put: wall time against one plain
+fetch from the same upstream, and one plain R2 put in the same Miniflare, of the same bytes (below 30 MB/s: their size over the
+link's rate). First byte: of all clients, median / longest. CPU and RSS (start → peak, sampled every 100 ms) ${USAGE_LEGEND}`
+
+/** Rows as the table of the upstream's bench. */
 export function formatTable(rows: readonly Row[]): string {
-  const cells = rows.map((row) => COLUMNS.map(([, cell]) => cell(row)))
-  const table = [COLUMNS.map(([title]) => title), ...cells]
-  const widths = COLUMNS.map((_, index) => Math.max(3, ...table.map((each) => width(each[index]))))
+  return formatColumns(COLUMNS, rows)
+}
+
+/** Rows as a table of these columns. */
+export function formatColumns<Measured>(
+  columns: readonly Column<Measured>[],
+  rows: readonly Measured[],
+): string {
+  const cells = rows.map((row) => columns.map(([, cell]) => cell(row)))
+  const table = [columns.map(([title]) => title), ...cells]
+  const widths = columns.map((_, index) => Math.max(3, ...table.map((each) => width(each[index]))))
   const lines = table.map((each) =>
     line(each.map((cell, index) => cell + ' '.repeat((widths[index] ?? 0) - width(cell)))),
   )
@@ -79,7 +98,8 @@ function bytesAgainst(found: number, minimum: number): string {
   return found === minimum ? `${bytes}` : `${bytes} (${least})`
 }
 
-function ratio(wall: number, plain: number | undefined): string {
+/** How many times as long; nothing where there is nothing to compare with. */
+export function ratio(wall: number, plain: number | undefined): string {
   return plain === undefined ? '' : (wall / plain).toFixed(wall / plain < 10 ? 2 : 0)
 }
 
@@ -104,11 +124,13 @@ function describeMemory(usage: MemoryUsage | undefined): string {
   return `${inMiB(totalOf(start))} → ${inMiB(totalOf(peak))}${left}`
 }
 
-function inMiB(bytes: number): string {
+/** Whole MiB. */
+export function inMiB(bytes: number): string {
   return (bytes / MIB).toFixed(0)
 }
 
-function notesOf({ notes, failures, tally }: Row): string {
+/** What is to be said of a row besides, its failures last. */
+export function notesOf({ notes, failures, tally }: Row): string {
   const reasons = [...new Set(failures)].slice(0, 3).join(', ')
   return [
     ...notes,

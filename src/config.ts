@@ -6,7 +6,7 @@ import { ACTIONS } from './auth/policy.ts'
 import type { AddressTable } from './oci/address.ts'
 import type { Pattern } from './oci/pattern.ts'
 import { parsePattern } from './oci/pattern.ts'
-
+import type { RepositoryName } from './oci/repository-name.ts'
 import type { Credential, Upstream } from './upstream/upstream.ts'
 import type { Setting } from './config/setting.ts'
 import {
@@ -21,6 +21,8 @@ import {
   refuseReserved,
   settingOf,
 } from './config/setting.ts'
+import type { HostedEntry } from './config/hosted.ts'
+import { readHosted } from './config/hosted.ts'
 import type { NamedUpstream } from './config/upstream.ts'
 import { canonicalHost, readUpstream } from './config/upstream.ts'
 
@@ -32,13 +34,24 @@ export interface Config {
   readonly upstreams: ReadonlyMap<string, Upstream>
   /** The same table as addressing sees it, with the hosted patterns. */
   readonly table: AddressTable
+  /** The patterns of hosted repositories, with what is said of them. */
+  readonly hosted: readonly HostedEntry[]
   /** What a caller without an account may do. */
   readonly anonymous: AnonymousGrants
   /** One sentence per setting that is accepted but may surprise its author. */
   readonly warnings: readonly string[]
 }
 
-const BINDINGS = ['BLOBS', 'HINTS', 'MIRROR_LEDGER', 'BLOB_FILL', 'UPSTREAM_GATE']
+const BINDINGS = [
+  'BLOBS',
+  'HINTS',
+  'MIRROR_LEDGER',
+  'BLOB_FILL',
+  'UPSTREAM_GATE',
+  'HOSTED_LEDGER',
+  'UPLOAD_SESSION',
+  'BLOB_CLAIMS',
+]
 const VARS = ['UPSTREAMS', 'DEFAULT_UPSTREAM', 'HOSTED', 'ANONYMOUS', 'REDIRECT']
 const SECRETS = ['UPSTREAM_CREDENTIALS']
 const RESERVED_VARS = ['S3_ENDPOINT', 'S3_BUCKET', 'OIDC_ISSUERS']
@@ -80,6 +93,7 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
     ),
   )
   const upstreams = new Map(named.map(({ upstream }) => [upstream.host, upstream]))
+  const hosted = readHosted(setting('HOSTED'), spellings)
   const anonymous = readAnonymous(setting('ANONYMOUS'))
   requireRedirect(setting('REDIRECT'))
   return {
@@ -87,11 +101,17 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
     table: {
       upstreams: spellings,
       defaultUpstream: readDefaultUpstream(setting('DEFAULT_UPSTREAM'), upstreams),
-      hosted: readHosted(setting('HOSTED'), spellings),
+      hosted: hosted.map(({ pattern }) => pattern),
     },
+    hosted,
     anonymous,
     warnings: warningsOf(anonymous, named),
   }
+}
+
+/** Whether manifests of a hosted repository may name content that is not there: some entry that matches it says so. */
+export function isSparse({ hosted }: Pick<Config, 'hosted'>, repository: RepositoryName): boolean {
+  return hosted.some((entry) => entry.isSparse && entry.pattern.matches(repository))
 }
 
 /** Refuses unknown names and what is reserved; gives access to the rest. */
@@ -190,30 +210,6 @@ function readDefaultUpstream(
   const expected = `a host of UPSTREAMS (${[...upstreams.keys()].join(', ')}), or "" for none`
   const host = canonicalHost(readText(setting, expected))
   return upstreams.has(host) ? host : refuse(setting, expected)
-}
-
-function readHosted(setting: Setting, spellings: ReadonlyMap<string, unknown>): readonly Pattern[] {
-  if (isEmpty(setting)) return []
-  const expected = 'a list of repository patterns, or of { pattern, sparse }'
-  return readList(setting, expected).map((entry) => {
-    const at = typeof entry.value === 'string' ? entry : readHostedEntry(entry)
-    const pattern = readPattern(at)
-    const [first = ''] = pattern.text.split('/')
-    if (spellings.has(first)) {
-      return refuse(at, `a pattern outside the upstreams (names below ${first}/ are its mirror)`)
-    }
-    return pattern
-  })
-}
-
-function readHostedEntry(setting: Setting): Setting {
-  const members = readObject(setting, 'a repository pattern, or { pattern, sparse }', [
-    'pattern',
-    'sparse',
-  ])
-  const sparse = members.get('sparse')
-  if (sparse !== undefined && typeof sparse.value !== 'boolean') refuse(sparse, 'true or false')
-  return readMember(members, 'pattern', setting)
 }
 
 function readAnonymous(setting: Setting): AnonymousGrants {

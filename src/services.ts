@@ -1,7 +1,7 @@
 // Composition. Per isolate: the configuration and the memory, the one state an isolate keeps. Per request
 // or object: everything else, made of stored references only.
 
-import { ConfigError, parseConfig, settingsOf } from './config.ts'
+import { ConfigError, isSparse, parseConfig, settingsOf } from './config.ts'
 import type { Config } from './config.ts'
 import { FillKeeper } from './mirror/fill-keeper.ts'
 import type { FillRequest } from './mirror/fill-keeper.ts'
@@ -16,6 +16,7 @@ import { RegistryError } from './oci/error.ts'
 import { Outbound, viaOf } from './outbound.ts'
 import type { Opening } from './registry/open.ts'
 import type { Defer, Log, Seams } from './seams.ts'
+import { HostedServices } from './services/hosted.ts'
 import { BlobStore } from './storage/blobs.ts'
 import { Hints } from './storage/hints.ts'
 import { canonicalName } from './storage/keys.ts'
@@ -31,13 +32,15 @@ import { DistantGate, Gate } from './upstream/gate.ts'
 import type { GateName, GateStatus, GateStub } from './upstream/gate.ts'
 import type { Credential, Upstream } from './upstream/upstream.ts'
 
-/** Manifests that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
+/** Manifests of either kind that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
 const MANIFEST_MEMORY = 16 * 1024 * 1024
 const TOUCH_MEMORY = 10_000
 
 interface IsolateState {
   readonly config: Config
   readonly memory: MirrorMemory
+  /** Bytes of hosted manifests. */
+  readonly hostedMemory: Memory<Uint8Array>
   readonly via: string
 }
 
@@ -63,7 +66,8 @@ function readIsolate(env: Env): IsolateState | ConfigError {
       manifests: new Memory<never>(MANIFEST_MEMORY),
       touched: new Memory<true>(TOUCH_MEMORY),
     }
-    return { config, memory, via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')) }
+    const hostedMemory = new Memory<Uint8Array>(MANIFEST_MEMORY)
+    return { config, memory, hostedMemory, via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')) }
   } catch (error) {
     if (error instanceof ConfigError) return error
     throw error
@@ -90,6 +94,8 @@ export class Services {
   readonly config: Config
   readonly seams: Seams
   readonly via: string
+  /** What is hosted. */
+  readonly hosted: HostedServices
   readonly #env: Env
   readonly #memory: MirrorMemory
   readonly #outbound: Outbound
@@ -101,6 +107,12 @@ export class Services {
     this.seams = seams
     this.#memory = isolate.memory
     this.#env = env
+    this.hosted = new HostedServices({
+      env,
+      seams,
+      memory: isolate.hostedMemory,
+      isSparse: (repository) => isSparse(isolate.config, repository),
+    })
     this.#outbound = new Outbound(seams.fetch, isolate.via)
   }
 
@@ -109,7 +121,13 @@ export class Services {
     return {
       upstreams: this.config.upstreams,
       mirrored: (upstream, name) => this.#mirrored(upstream, name),
+      hosted: (name) => this.hosted.repository(name),
     }
+  }
+
+  /** Which repositories there are. */
+  markers(): RepositoryMarkers {
+    return new RepositoryMarkers(this.#env.BLOBS)
   }
 
   /** Every upstream and every alternate. */

@@ -3,7 +3,14 @@
 import { createApp } from './http/app.ts'
 import { printLog } from './services.ts'
 
-export { BlobFill, MirrorLedger, UpstreamGate } from './objects.ts'
+export {
+  BlobClaims,
+  BlobFill,
+  HostedLedger,
+  MirrorLedger,
+  UploadSession,
+  UpstreamGate,
+} from './objects.ts'
 
 const app = createApp(printLog)
 

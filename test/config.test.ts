@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Config } from '../src/config.ts'
-import { ConfigError, parseConfig, settingsOf } from '../src/config.ts'
+import { ConfigError, isSparse, parseConfig, settingsOf } from '../src/config.ts'
 import type { RepositoryName } from '../src/oci/repository-name.ts'
 import { parseRepositoryName } from '../src/oci/repository-name.ts'
 import type { Tag } from '../src/oci/reference.ts'
@@ -280,11 +280,31 @@ describe('the other settings', () => {
   })
 
   it('takes hosted patterns with and without settings', () => {
-    const { table } = parseConfig({
+    const { table, hosted } = parseConfig({
       UPSTREAMS: upstreams,
       HOSTED: ['hosted/**', { pattern: 'sparse/*', sparse: true }, '**'],
     })
     expect(table.hosted.map(({ text }) => text)).toEqual(['hosted/**', 'sparse/*', '**'])
+    expect(hosted.map((entry) => entry.isSparse)).toEqual([false, true, false])
+  })
+
+  it.each([
+    { name: 'hosted/a', want: false },
+    { name: 'sparse/a', want: true },
+    { name: 'sparse/no/a', want: false },
+    { name: 'both/a', want: true },
+    { name: 'other', want: false },
+  ])('lets manifests of $name name what is missing: $want', ({ name, want }) => {
+    const config = parseConfig({
+      HOSTED: [
+        'hosted/**',
+        { pattern: 'sparse/no/*', sparse: false },
+        { pattern: 'sparse/*', sparse: true },
+        'both/**',
+        { pattern: 'both/*', sparse: true },
+      ],
+    })
+    expect(isSparse(config, repository(name))).toBe(want)
   })
 
   it('takes the grants of anonymous callers', () => {
@@ -561,7 +581,16 @@ describe('a wrong configuration', () => {
 })
 
 describe('settingsOf', () => {
-  const bindings = { BLOBS: {}, HINTS: {}, MIRROR_LEDGER: {}, BLOB_FILL: {}, UPSTREAM_GATE: {} }
+  const bindings = {
+    BLOBS: {},
+    HINTS: {},
+    MIRROR_LEDGER: {},
+    BLOB_FILL: {},
+    UPSTREAM_GATE: {},
+    HOSTED_LEDGER: {},
+    UPLOAD_SESSION: {},
+    BLOB_CLAIMS: {},
+  }
 
   it('leaves out the bindings and what test runners add', () => {
     const env = { ...bindings, UPSTREAMS: '{}', __RUNNER: 1 }

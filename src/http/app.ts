@@ -1,23 +1,15 @@
-// The HTTP face: every request becomes one exchange, one endpoint, one repository and one log line, and
-// every error becomes registry JSON in one place.
+// The HTTP face: every request becomes one exchange and one log line, and every error becomes registry JSON in one place.
 
 import { Hono } from 'hono'
 import type { Context } from 'hono'
-import { resolveAddress } from '../oci/address.ts'
-import type { AddressTable } from '../oci/address.ts'
-import { allowedMethods, parseEndpoint } from '../oci/endpoint.ts'
-import type { WrittenEndpoint } from '../oci/endpoint.ts'
 import { RegistryError, errorBody } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import { openForPull } from '../registry/open.ts'
 import { Services, platformSeams } from '../services.ts'
 import type { Log, Now, Seams } from '../seams.ts'
-import { authorizePull } from './authorize.ts'
-import { getBlob } from './blobs.ts'
+import { drain } from '../storage/drain.ts'
+import { dispatch, refuseMethod } from './dispatch.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
-import { getReferrers, getTags } from './listings.ts'
-import { getManifest } from './manifests.ts'
 import { getUpstreams } from './upstreams.ts'
 
 /** What `/healthz` answers. */
@@ -38,6 +30,7 @@ export function createApp(log: Log): Hono<AppEnv> {
     c.set('exchange', exchange)
     c.set('seams', seams)
     await next()
+    await drain(exchange.body)
     logRequest(log, exchange, { response: c.res, ms: seams.now() - startedAt })
   })
   // Within the first, so that a wrong configuration is an answer and a log line like any other.
@@ -58,10 +51,12 @@ function startExchange(request: Request, now: Now): Exchange {
     method: request.method,
     query: new URLSearchParams(queryOf(request.url)),
     headers: request.headers,
+    body: request.body,
     now,
     endpoint: 'unknown',
     address: undefined,
     outcome: undefined,
+    bytes: undefined,
   }
 }
 
@@ -76,71 +71,6 @@ async function showUpstreams(exchange: Exchange, services: Services): Promise<Re
   return getUpstreams(exchange, services)
 }
 
-async function dispatch(exchange: Exchange, services: Services, path: string): Promise<Response> {
-  const written = parseEndpoint(path)
-  if (written === undefined)
-    throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
-  const { endpoint } = written
-  exchange.endpoint = endpoint.kind
-  refuseLoop(exchange, services.via)
-  refuseMethod(exchange.method, allowedMethods(endpoint.kind))
-  const { table } = services.config
-  if (endpoint.kind === 'base') return getBase(exchange, written, table)
-  if (endpoint.kind === 'catalog') {
-    throw new RegistryError('UNSUPPORTED', { status: 404, message: 'the catalog is not offered' })
-  }
-  const { base } = written
-  const ns = exchange.query.getAll('ns')
-  const address = resolveAddress({ name: endpoint.name, base, ns }, table)
-  exchange.address = address
-  authorizePull(address, services.config)
-  const repository = openForPull(address, services.opening())
-  switch (endpoint.kind) {
-    case 'manifest':
-      return getManifest(exchange, repository, endpoint.reference)
-    case 'blob':
-      return getBlob(exchange, repository, endpoint.digest)
-    case 'tags':
-      return getTags(exchange, repository, address)
-    case 'referrers':
-      return getReferrers(exchange, repository, { address, digest: endpoint.digest })
-    case 'uploads':
-    case 'upload':
-      throw unsupported(allowedMethods(endpoint.kind))
-    default:
-      return endpoint satisfies never
-  }
-}
-
-/** end-1; below a host, which must be one of the table. */
-function getBase(exchange: Exchange, { base }: WrittenEndpoint, table: AddressTable): Response {
-  if (base !== undefined && !table.upstreams.has(base.toLowerCase())) {
-    throw new RegistryError('NAME_UNKNOWN')
-  }
-  const headers = { [HEADER.contentType]: 'application/json' }
-  return respond(exchange, { status: 200, headers, body: '{}' })
-}
-
-/** A request of our own that an upstream sent back to us would wait for itself. */
-function refuseLoop(exchange: Exchange, via: string): void {
-  if (!exchange.headers.get(HEADER.via)?.includes(via)) return
-  throw new RegistryError('UNKNOWN', {
-    status: 502,
-    message: 'this upstream leads back to this registry',
-  })
-}
-
-function refuseMethod(method: string, allowed: readonly string[]): void {
-  if (!allowed.includes(method)) throw unsupported(allowed)
-}
-
-function unsupported(allowed: readonly string[]): RegistryError {
-  return new RegistryError('UNSUPPORTED', {
-    message: 'a mirrored repository can only be read',
-    headers: { [HEADER.allow]: allowed.join(', ') },
-  })
-}
-
 function renderError(error: Error, c: Context<AppEnv>, log: Log): Response {
   const exchange: Exchange | undefined = c.var.exchange
   const shown =
@@ -150,12 +80,18 @@ function renderError(error: Error, c: Context<AppEnv>, log: Log): Response {
     log('request-failed', {
       id: exchange?.id,
       reason,
-      stack: error instanceof RegistryError ? undefined : error.stack,
+      stack: stackOf(error),
     })
   }
   const headers = { ...shown.headers, [HEADER.contentType]: 'application/json' }
   const answer = { status: shown.status, headers, body: errorBody(shown) }
   return exchange === undefined ? new Response(answer.body, answer) : respond(exchange, answer)
+}
+
+/** Of a bug, and of what came out of an object, where it was. */
+function stackOf(error: Error): string | undefined {
+  if (!(error instanceof RegistryError)) return error.stack
+  return error.cause instanceof Error ? error.cause.stack : undefined
 }
 
 function reasonOf(cause: unknown): string | undefined {
@@ -169,6 +105,7 @@ function logRequest(
 ): void {
   const { id, method, endpoint, address, outcome } = exchange
   const length = end.response.headers.get(HEADER.contentLength)
+  const announced = method === 'HEAD' || length === null ? undefined : Number(length)
   log('request', {
     id,
     method,
@@ -176,7 +113,7 @@ function logRequest(
     repository: address?.canonical,
     outcome,
     status: end.response.status,
-    bytes: method === 'HEAD' || length === null ? undefined : Number(length),
+    bytes: exchange.bytes ?? announced,
     ms: end.ms,
   })
 }

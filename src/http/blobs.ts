@@ -1,4 +1,4 @@
-// end-2: a blob, whole or one range of it.
+// end-2 and end-10: a blob, whole or one range of it, and its deletion.
 
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
@@ -6,17 +6,21 @@ import { HEADER } from '../oci/header.ts'
 import { formatContentRange, parseRange, unsatisfiedRange } from '../oci/range.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { ServedBlob } from '../mirror/blobs.ts'
-import type { MirroredRepository } from '../mirror/repository.ts'
 import { registryErrorOf } from '../registry/failure.ts'
+import type { Hosted, Repository } from '../registry/repository.ts'
 import { isNotModified, respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
-const IMMUTABLE = 'private, max-age=31536000, immutable, no-transform'
+/** What a digest names never changes, but of a repository of our own it can be deleted, and then nobody may read it. */
+const CACHE_CONTROL = {
+  mirrored: 'private, max-age=31536000, immutable, no-transform',
+  hosted: 'no-cache, no-transform',
+} as const
 
 /** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling blobs"; ranges by RFC 9110 §14). */
 export async function getBlob(
   exchange: Exchange,
-  repository: MirroredRepository,
+  repository: Repository,
   digest: Digest,
 ): Promise<Response> {
   const etag = `"${digest}"`
@@ -34,18 +38,29 @@ export async function getBlob(
   }
   exchange.outcome = answer.outcome
   if (range === 'unsatisfiable') throw unsatisfied(answer.size)
-  return render(exchange, answer, { digest, etag })
+  return render(exchange, answer, { digest, etag, cacheControl: CACHE_CONTROL[repository.kind] })
+}
+
+/** Answers DELETE (end-10). */
+export async function deleteBlob(
+  exchange: Exchange,
+  repository: Hosted,
+  digest: Digest,
+): Promise<Response> {
+  const isDeleted = await repository.deleteBlob(digest)
+  if (!isDeleted) throw new RegistryError('BLOB_UNKNOWN')
+  return respond(exchange, { status: 202, headers: { [HEADER.contentLength]: '0' } })
 }
 
 function render(
   exchange: Exchange,
   answer: ServedBlob,
-  entity: { readonly digest: Digest; readonly etag: string },
+  entity: { readonly digest: Digest; readonly etag: string; readonly cacheControl: string },
 ): Response {
   const headers: Record<string, string> = {
     [HEADER.dockerContentDigest]: entity.digest,
     [HEADER.etag]: entity.etag,
-    [HEADER.cacheControl]: IMMUTABLE,
+    [HEADER.cacheControl]: entity.cacheControl,
     [HEADER.acceptRanges]: 'bytes',
   }
   if (isNotModified(exchange, entity.etag)) return respond(exchange, { status: 304, headers })

@@ -23,10 +23,14 @@ export interface Exchange {
   readonly method: string
   readonly query: URLSearchParams
   readonly headers: Headers
+  /** As it comes; whoever wants it reads it. */
+  readonly body: ReadableStream<Uint8Array> | null
   readonly now: Now
   endpoint: string
   address: Address | undefined
   outcome: Outcome | undefined
+  /** What a write has written; of an upload, what it holds (bytes). */
+  bytes: number | undefined
 }
 
 /** Makes an answer; a HEAD gets the same headers and no body. */
@@ -42,7 +46,9 @@ export function respond(
   headers.set(HEADER.requestID, exchange.id)
   headers.set(HEADER.dockerDistributionAPIVersion, 'registry/2.0')
   headers.set(HEADER.xContentTypeOptions, 'nosniff')
-  headers.set(HEADER.cacheStatus, exchange.outcome ? CACHE_STATUS[exchange.outcome] : 'entrepot')
+  // What is hosted is no cache: there is nowhere else that it could have come from.
+  const outcome = exchange.address?.kind === 'hosted' ? undefined : exchange.outcome
+  headers.set(HEADER.cacheStatus, outcome ? CACHE_STATUS[outcome] : 'entrepot')
   const ns = exchange.address?.ns
   if (ns !== undefined) headers.set(HEADER.ociNamespace, ns)
   const { body = null } = answer

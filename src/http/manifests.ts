@@ -1,20 +1,34 @@
-// end-3: a manifest by tag or digest, its exact bytes and the headers that clients rely on.
+// end-3, end-7 and end-9: a manifest by tag or digest, its exact bytes and the headers that clients rely on, on
+// their way out and in, and its deletion.
 
+import { wayBack } from '../oci/address.ts'
+import type { Address } from '../oci/address.ts'
+import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import type { Reference } from '../oci/reference.ts'
-import type { MirroredRepository } from '../mirror/repository.ts'
+import { parseTag } from '../oci/reference.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
+import { concatenate } from '../outbound.ts'
+import type { PushAnswer } from '../hosted/repository.ts'
 import { registryErrorOf } from '../registry/failure.ts'
+import type { Hosted, Repository } from '../registry/repository.ts'
 import { isNotModified, respond, warn } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
-/** What a digest names never changes; a tag is asked for again. Nothing may re-encode either. */
+/**
+ * What a digest names never changes, but of a repository of our own it can be deleted, and then nobody may read
+ * it; a tag is asked for again. Nothing may re-encode any of them.
+ */
 const IMMUTABLE = 'private, max-age=31536000, immutable, no-transform'
 const REVALIDATE = 'no-cache, no-transform'
+/** The largest manifest that is taken (bytes); the spec asks for no less. */
+const MAX_MANIFEST = 4 * 1024 * 1024
+/** The most tags that one request may set besides its reference. */
+const MAX_TAGS = 100
 
 /** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling manifests"). */
 export async function getManifest(
   exchange: Exchange,
-  repository: MirroredRepository,
+  repository: Repository,
   reference: Reference,
 ): Promise<Response> {
   const answer = await repository.manifest(reference)
@@ -25,13 +39,14 @@ export async function getManifest(
   const { digest, mediaType, bytes, warning } = answer
   exchange.outcome = answer.outcome
   const etag = `"${digest}"`
+  const isMirrored = repository.kind === 'mirrored'
   const isTag = reference.kind === 'tag'
   const headers: Record<string, string> = {
     [HEADER.dockerContentDigest]: digest,
     [HEADER.etag]: etag,
-    [HEADER.cacheControl]: isTag ? REVALIDATE : IMMUTABLE,
+    [HEADER.cacheControl]: isTag || !isMirrored ? REVALIDATE : IMMUTABLE,
   }
-  if (isTag) {
+  if (isTag && isMirrored) {
     const age = Math.floor((exchange.now() - answer.verifiedAt) / 1000)
     headers[HEADER.age] = String(Math.max(0, age))
   }
@@ -43,4 +58,106 @@ export async function getManifest(
   const answered = isChanged ? { status: 200, headers, body: bytes } : { status: 304, headers }
   const response = respond(exchange, answered)
   return warning === undefined ? response : warn(response, warning)
+}
+
+/** Answers PUT (distribution-spec v1.1.1, "Pushing Manifests"; several tags as main has them, end-7b). */
+export async function putManifest(
+  exchange: Exchange,
+  { repository, address }: { readonly repository: Hosted; readonly address: Address },
+  reference: Reference,
+): Promise<Response> {
+  const tags = parseTags(exchange.query.getAll('tag'))
+  const bytes = await readManifest(exchange)
+  exchange.bytes = bytes.byteLength
+  const contentType = exchange.headers.get(HEADER.contentType)
+  const answer = await repository.putManifest({ bytes, contentType, reference, tags })
+  if (!answer.ok) throw refusalOf(answer)
+  const { digest, subject } = answer
+  const headers: Record<string, string> = {
+    [HEADER.location]: wayBack(address, `/manifests/${digest}`, new URLSearchParams()),
+    [HEADER.dockerContentDigest]: digest,
+    [HEADER.contentLength]: '0',
+  }
+  if (subject !== undefined) headers[HEADER.ociSubject] = subject
+  const response = respond(exchange, { status: 201, headers })
+  for (const tag of tags) response.headers.append(HEADER.ociTag, tag)
+  return response
+}
+
+/** Answers DELETE (end-9): of a tag, which leaves its manifest, or of a manifest with all its tags. */
+export async function deleteManifest(
+  exchange: Exchange,
+  repository: Hosted,
+  reference: Reference,
+): Promise<Response> {
+  const isDeleted =
+    reference.kind === 'tag'
+      ? await repository.deleteTag(reference.tag)
+      : await repository.deleteManifest(reference.digest)
+  if (!isDeleted) throw new RegistryError('MANIFEST_UNKNOWN')
+  return respond(exchange, { status: 202, headers: { [HEADER.contentLength]: '0' } })
+}
+
+/** Each tag once, as they were asked for. */
+function parseTags(texts: readonly string[]): readonly Tag[] {
+  if (texts.length > MAX_TAGS) {
+    throw new RegistryError('UNSUPPORTED', {
+      status: 414,
+      message: `a request can set ${MAX_TAGS} tags at most`,
+    })
+  }
+  const tags = texts.map((text) => {
+    const tag = parseTag(text)
+    if (tag !== undefined) return tag
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: 'this is no tag',
+      detail: { tag: text },
+    })
+  })
+  return [...new Set(tags)]
+}
+
+/** The body, which no header is believed about; nothing behind the limit is read. */
+async function readManifest({ headers, body }: Exchange): Promise<Uint8Array> {
+  if (Number(headers.get(HEADER.contentLength) ?? 0) > MAX_MANIFEST) throw tooLarge()
+  if (body === null) return new Uint8Array()
+  const reader = body.getReader()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for (;;) {
+    const { done, value } = await reader.read().catch(cutShort)
+    if (done) return concatenate(chunks, length)
+    length += value.byteLength
+    if (length > MAX_MANIFEST) {
+      reader.releaseLock()
+      throw tooLarge()
+    }
+    chunks.push(value)
+  }
+}
+
+function cutShort(cause: unknown): never {
+  throw new RegistryError('MANIFEST_INVALID', { message: 'the body was cut', cause })
+}
+
+function tooLarge(): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
+    status: 413,
+    message: `a manifest can have ${MAX_MANIFEST} bytes at most`,
+  })
+}
+
+function refusalOf(refusal: Extract<PushAnswer, { readonly ok: false }>): RegistryError {
+  switch (refusal.reason) {
+    case 'invalid':
+      return new RegistryError('MANIFEST_INVALID', { message: refusal.why })
+    case 'digest':
+      return new RegistryError('DIGEST_INVALID')
+    case 'missing':
+      return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
+        details: refusal.digests.map((digest) => ({ digest })),
+      })
+    default:
+      return refusal satisfies never
+  }
 }

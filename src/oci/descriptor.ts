@@ -24,6 +24,12 @@ export interface Descriptor {
  */
 const ANY_DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/
 
+/** `.tar`, `.tar+gzip` and so on follow. */
+const NON_DISTRIBUTABLE = [
+  'application/vnd.oci.image.layer.nondistributable.',
+  'application/vnd.docker.image.rootfs.foreign.',
+] as const
+
 /**
  * Parses a descriptor. Unknown algorithms pass if they fit the grammar (image-spec v1.1.1,
  * "Digests"), unknown members are kept, and an optional member of the wrong type is left out.
@@ -44,6 +50,15 @@ export function parseDescriptor(value: unknown): Descriptor | undefined {
     ...(typeof artifactType === 'string' && { artifactType }),
     ...(isAnnotations(annotations) && { annotations }),
   }
+}
+
+/**
+ * Whether content of this media type may be missing where a manifest names it: a layer that must not be
+ * distributed is never pushed (image-spec v1.1.1, "Non-Distributable Layers"; Docker's foreign layers).
+ */
+export function isNonDistributable(mediaType: string): boolean {
+  const type = mediaType.toLowerCase()
+  return NON_DISTRIBUTABLE.some((prefix) => type.startsWith(prefix))
 }
 
 /** Whether a value is a valid annotations map. */

@@ -29,11 +29,19 @@ const ROOT = '/v2'
 const BLOBS = '/blobs'
 
 const READ_METHODS: readonly string[] = ['GET', 'HEAD']
-const NO_METHODS: readonly string[] = []
+
+/** The methods of a hosted repository's endpoints, where they are more than reading. */
+const HOSTED_METHODS: Partial<Readonly<Record<Endpoint['kind'], readonly string[]>>> = {
+  manifest: [...READ_METHODS, 'PUT', 'DELETE'],
+  blob: [...READ_METHODS, 'DELETE'],
+  uploads: ['POST'],
+  upload: [...READ_METHODS, 'PATCH', 'PUT', 'DELETE'],
+}
 
 /**
  * Parses a raw pathname, percent-encoding untouched. Throws DIGEST_INVALID or MANIFEST_UNKNOWN
- * where the shape is known but its last segment is none that could exist.
+ * where the shape is known but its last segment is none that could exist; MANIFEST_INVALID for the
+ * `method` that would make it.
  *
  *   path ::= [ "/" host ] "/v2" [ "/" [ rest ] ]
  *   rest ::= "_catalog" | name "/tags/list" | name "/manifests/" reference | name "/blobs/" digest
@@ -42,21 +50,28 @@ const NO_METHODS: readonly string[] = []
  * A name may have components called `blobs`, `manifests`, `tags`, `uploads` or `referrers`, so the
  * shape is read from the right, where it is unambiguous.
  */
-export function parseEndpoint(path: string): WrittenEndpoint | undefined {
+export function parseEndpoint(path: string, method = 'GET'): WrittenEndpoint | undefined {
   const root = startsWithRoot(path, 0) ? 0 : path.indexOf('/', 1)
   if (root === 1 || !startsWithRoot(path, root)) {
     return undefined
   }
-  const endpoint = parseRest(path.slice(root + ROOT.length + 1))
+  const endpoint = parseRest(path.slice(root + ROOT.length + 1), method)
   if (endpoint === undefined) {
     return undefined
   }
   return { endpoint, base: root === 0 ? undefined : path.slice(1, root).replaceAll(/%3a/gi, ':') }
 }
 
-/** The methods that a repository which cannot be written to answers; `Allow` lists them. */
-export function allowedMethods(kind: Endpoint['kind']): readonly string[] {
-  return kind === 'uploads' || kind === 'upload' ? NO_METHODS : READ_METHODS
+/** The methods that an endpoint answers, of a mirrored or a hosted repository or of none; `Allow` lists them. */
+export function allowedMethods(
+  kind: Endpoint['kind'],
+  of: 'mirrored' | 'hosted' = 'mirrored',
+): readonly string[] {
+  const hosted = HOSTED_METHODS[kind]
+  if (of === 'hosted' && hosted !== undefined) {
+    return hosted
+  }
+  return kind === 'uploads' || kind === 'upload' ? [] : READ_METHODS
 }
 
 function startsWithRoot(path: string, position: number): boolean {
@@ -66,7 +81,7 @@ function startsWithRoot(path: string, position: number): boolean {
   )
 }
 
-function parseRest(rest: string): Endpoint | undefined {
+function parseRest(rest: string, method: string): Endpoint | undefined {
   if (rest === '') {
     return { kind: 'base' }
   }
@@ -81,7 +96,9 @@ function parseRest(rest: string): Endpoint | undefined {
   const name = rest.slice(0, markerSlash)
   const last = rest.slice(lastSlash + 1)
   const marker = rest.slice(markerSlash + 1, lastSlash)
-  return marker === 'uploads' ? parseUpload(name, last) : parseMarked(marker, name, last)
+  return marker === 'uploads'
+    ? parseUpload(name, last)
+    : parseMarked(marker, { name, last, method })
 }
 
 function parseUpload(nameAndBlobs: string, session: string): Endpoint | undefined {
@@ -94,13 +111,16 @@ function parseUpload(nameAndBlobs: string, session: string): Endpoint | undefine
     : { kind: 'upload', name, session: decode(session) }
 }
 
-function parseMarked(marker: string, name: string, last: string): Endpoint | undefined {
+function parseMarked(
+  marker: string,
+  { name, last, method }: Readonly<Record<'name' | 'last' | 'method', string>>,
+): Endpoint | undefined {
   if (last === '') {
     return undefined
   }
   switch (marker) {
     case 'manifests':
-      return { kind: 'manifest', name, reference: requireReference(decode(last)) }
+      return { kind: 'manifest', name, reference: requireReference(decode(last), method) }
     case 'blobs':
       return last === 'uploads'
         ? { kind: 'uploads', name }
@@ -138,13 +158,20 @@ function requireDigest(text: string): Digest {
   return digest
 }
 
-/** An illegal tag is 404, not 400: no manifest has it, and the v1.1.1 conformance suite wants that. */
-function requireReference(text: string): Reference {
+/**
+ * An illegal tag is 404, not 400: no manifest has it, and the v1.1.1 conformance suite wants that. To
+ * push one is a mistake of its own.
+ */
+function requireReference(text: string, method: string): Reference {
   const reference = parseReference(text)
-  if (reference === undefined) {
-    throw text.includes(':')
-      ? new RegistryError('DIGEST_INVALID', { detail: { digest: text } })
-      : new RegistryError('MANIFEST_UNKNOWN', { detail: { reference: text } })
+  if (reference !== undefined) {
+    return reference
   }
-  return reference
+  if (text.includes(':')) {
+    throw new RegistryError('DIGEST_INVALID', { detail: { digest: text } })
+  }
+  const detail = { reference: text }
+  throw method === 'PUT'
+    ? new RegistryError('MANIFEST_INVALID', { message: 'the reference is no tag', detail })
+    : new RegistryError('MANIFEST_UNKNOWN', { detail })
 }

@@ -36,7 +36,11 @@ export const CODES = {
   },
   UNAUTHORIZED: { status: 401, message: 'authentication required' },
   DENIED: { status: 403, message: 'requested access to the resource is denied' },
-  UNSUPPORTED: { status: 405, message: 'the operation is unsupported', alternatives: [400, 404] },
+  UNSUPPORTED: {
+    status: 405,
+    message: 'the operation is unsupported',
+    alternatives: [400, 404, 414],
+  },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
   UNKNOWN: { status: 500, message: 'internal error', alternatives: [502, 503, 504] },
 } as const satisfies Record<string, CodeEntry>
@@ -49,6 +53,8 @@ export interface RegistryErrorOptions {
   readonly message?: string
   /** Any JSON; shown to the client. */
   readonly detail?: unknown
+  /** For an error that stands once for each of several things: their details, in place of `detail`. */
+  readonly details?: readonly unknown[]
   /** One of the code's alternative statuses; any other is disregarded. */
   readonly status?: number
   /** Headers that the answer needs, e.g. `Allow`, `Retry-After`. */
@@ -62,7 +68,7 @@ export class RegistryError extends Error {
   override readonly name = 'RegistryError'
   readonly code: ErrorCode
   readonly status: number
-  readonly detail: unknown
+  readonly details: readonly unknown[]
   readonly headers: Readonly<Record<string, string>>
 
   constructor(code: ErrorCode, options: RegistryErrorOptions = {}) {
@@ -76,7 +82,7 @@ export class RegistryError extends Error {
       options.status !== undefined && entry.alternatives?.includes(options.status)
         ? options.status
         : entry.status
-    this.detail = options.detail
+    this.details = options.details ?? [options.detail]
     this.headers = options.headers ?? {}
   }
 }
@@ -86,6 +92,6 @@ export class RegistryError extends Error {
  * is one.
  */
 export function errorBody(error: RegistryError): string {
-  const { code, message, detail } = error
-  return JSON.stringify({ errors: [{ code, message, detail }] })
+  const { code, message, details } = error
+  return JSON.stringify({ errors: details.map((detail) => ({ code, message, detail })) })
 }

@@ -21,8 +21,21 @@ export type ManifestInspection =
       readonly annotations: Annotations | undefined
       /** Config, layers, manifests, blobs and subject, as far as they are descriptors. */
       readonly descriptors: readonly Descriptor[]
+      /** What it is made of, as far as they are descriptors; its subject is not part of it. */
+      readonly contents: ManifestContents
+      /**
+       * The first member that should be a descriptor, or a list of them, and is not, e.g. `layers[3]`. A mirror
+       * passes on what its upstream has; what is pushed here is refused for it.
+       */
+      readonly malformed: string | undefined
     }
   | { readonly ok: false; readonly reason: string }
+
+/** The descriptors of a manifest, by what they name: config, layers and blobs, or manifests. */
+export interface ManifestContents {
+  readonly blobs: readonly Descriptor[]
+  readonly manifests: readonly Descriptor[]
+}
 
 /** The media types of manifests; others pass as well. */
 export const MEDIA_TYPE = {
@@ -103,8 +116,11 @@ function refuse(reason: string): { readonly ok: false; readonly reason: string }
 function describe(members: Members, mediaType: string): ManifestInspection {
   const config = parseDescriptor(members['config'])
   const subject = parseDescriptor(members['subject'])
-  const lists = [members['layers'], members['manifests'], members['blobs']]
-  const candidates = [config, ...lists.flatMap(parseDescriptors), subject]
+  const [layers, manifests, blobs] = [
+    parseDescriptors(members['layers']),
+    parseDescriptors(members['manifests']),
+    parseDescriptors(members['blobs']),
+  ]
   const annotations = members['annotations']
   return {
     ok: true,
@@ -112,12 +128,39 @@ function describe(members: Members, mediaType: string): ManifestInspection {
     subject: subject && parseDigest(subject.digest),
     artifactType: artifactTypeOf(members, mediaType, config),
     annotations: isAnnotations(annotations) ? annotations : undefined,
-    descriptors: candidates.filter((descriptor) => descriptor !== undefined),
+    descriptors: known([config, ...layers, ...manifests, ...blobs, subject]),
+    contents: { blobs: known([config, ...layers, ...blobs]), manifests: known(manifests) },
+    malformed: findMalformed(members),
   }
 }
 
 function parseDescriptors(list: unknown): readonly (Descriptor | undefined)[] {
   return Array.isArray(list) ? list.map(parseDescriptor) : []
+}
+
+function known(candidates: readonly (Descriptor | undefined)[]): readonly Descriptor[] {
+  return candidates.filter((descriptor) => descriptor !== undefined)
+}
+
+/** Go writes an absent member as null, so null is absent. */
+function findMalformed(members: Members): string | undefined {
+  for (const name of ['config', 'subject']) {
+    const value = members[name] ?? undefined
+    if (value !== undefined && parseDescriptor(value) === undefined) {
+      return name
+    }
+  }
+  for (const name of ['layers', 'manifests', 'blobs']) {
+    const list = members[name] ?? []
+    if (!Array.isArray(list)) {
+      return name
+    }
+    const index = list.findIndex((entry) => parseDescriptor(entry) === undefined)
+    if (index >= 0) {
+      return `${name}[${index}]`
+    }
+  }
+  return undefined
 }
 
 /** distribution-spec v1.1.1, "Listing Referrers": an index without `artifactType` has none. */

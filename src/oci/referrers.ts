@@ -7,9 +7,19 @@ import type { Digest } from './digest.ts'
 import { algorithmOf, encodedOf } from './digest.ts'
 import { parseJSONObject } from './json-object.ts'
 import { MEDIA_TYPE } from './manifest.ts'
+import { compareASCII } from './page.ts'
 
 /** distribution-spec v1.1.1, "Referrers Tag Schema": the encoded part is cut to 64 characters. */
 const MAX_ENCODED_LENGTH = 64
+
+/** Clients read an index of at most 4 MiB, so a page of referrers stays well below (bytes). */
+export const MAX_REFERRERS_PAGE = 3 * 1024 * 1024
+
+/** The page of referrers that a request asks for: of which types (all where none is named), after which digest. */
+export interface ReferrersPage {
+  readonly artifactTypes: readonly string[]
+  readonly last: string | undefined
+}
 
 /**
  * The tag under which clients keep the referrers of a manifest where a registry has no referrers
@@ -60,4 +70,29 @@ export function filterReferrers(
   return descriptors.filter(({ artifactType }) => {
     return wanted.size === 0 || (artifactType !== undefined && wanted.has(artifactType))
   })
+}
+
+/**
+ * The referrers after the digest `last` that fit into one page, and the `last` of the next page. They go in the
+ * order of their digests, so that `last` says where to go on even when it is not in the list any more.
+ */
+export function takeReferrers(
+  descriptors: readonly Descriptor[],
+  { artifactTypes, last }: ReferrersPage,
+): { readonly items: readonly Descriptor[]; readonly next: string | undefined } {
+  const sorted = filterReferrers(descriptors, artifactTypes)
+    .filter(({ digest }) => last === undefined || compareASCII(digest, last) > 0)
+    .toSorted((a, b) => compareASCII(a.digest, b.digest))
+  const encoder = new TextEncoder()
+  let size = 0
+  let end = 0
+  for (const descriptor of sorted) {
+    size += encoder.encode(JSON.stringify(descriptor)).byteLength
+    if (size > MAX_REFERRERS_PAGE && end > 0) {
+      break
+    }
+    end += 1
+  }
+  const items = sorted.slice(0, end)
+  return { items, next: end < sorted.length ? items.at(-1)?.digest : undefined }
 }

@@ -5,8 +5,8 @@
 import { algorithmOf, digestOf, parseDigest } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
-import { timeoutAfter } from '../outbound.ts'
 import type { Log } from '../seams.ts'
+import { inTime } from './in-time.ts'
 import { manifestHintKey, tagHintKey } from './keys.ts'
 import type { MirroredName } from './keys.ts'
 
@@ -16,6 +16,7 @@ const EXPIRATION = 30 * 24 * 60 * 60
 const READ_WITHIN = 2000
 /** Nobody waits for a write, but it keeps an object or a request alive (milliseconds). */
 const WRITE_WITHIN = 10_000
+const LATE = 'KV does not answer'
 
 /** A manifest as KV knows it; for a tag, `verifiedAt` is when the upstream last confirmed it (milliseconds). */
 export interface ManifestHint {
@@ -61,7 +62,7 @@ export class Hints {
   /** Forgets a tag that the upstream no longer has. */
   async deleteTag(name: MirroredName, tag: Tag): Promise<void> {
     try {
-      await inTime(this.#kv.delete(await tagHintKey(name, tag)), WRITE_WITHIN)
+      await inTime(this.#kv.delete(await tagHintKey(name, tag)), WRITE_WITHIN, LATE)
     } catch (error) {
       this.#log('hint-delete-failed', { reason: String(error) })
     }
@@ -70,7 +71,7 @@ export class Hints {
   async #get(key: string): Promise<ManifestHint | undefined> {
     try {
       const read = this.#kv.getWithMetadata(key, 'arrayBuffer')
-      const { value, metadata } = await inTime(read, READ_WITHIN)
+      const { value, metadata } = await inTime(read, READ_WITHIN, LATE)
       const known = parseMetadata(metadata)
       if (value === null || known === undefined) return undefined
       const bytes = new Uint8Array(value)
@@ -91,20 +92,10 @@ export class Hints {
         expirationTtl: EXPIRATION,
         metadata: { digest, mediaType, verifiedAt } satisfies Metadata,
       })
-      await inTime(write, WRITE_WITHIN)
+      await inTime(write, WRITE_WITHIN, LATE)
     } catch (error) {
       this.#log('hint-write-failed', { reason: String(error) })
     }
-  }
-}
-
-/** The result of `work`; work that is late goes on, and how it ends then is nobody's concern. */
-async function inTime<Value>(work: Promise<Value>, milliseconds: number): Promise<Value> {
-  const deadline = timeoutAfter(milliseconds, 'KV does not answer')
-  try {
-    return await Promise.race([work, deadline.expired])
-  } finally {
-    deadline.clear()
   }
 }
 

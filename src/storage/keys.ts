@@ -4,6 +4,8 @@
 //       mirror/<host>/private/<repository>/blobs/<algorithm>/<hex>   blob of a private repository: the key is the membership
 //       mirror/<host>/manifests/<repository>/<algorithm>/<hex>       exact bytes of a mirrored manifest
 //       fills/<id>/<n>                                               segment n of a running fill
+//       hosted/content/<id>                                          bytes of an upload, and later of the blob it became
+//       hosted/manifests/<repository>/<algorithm>/<hex>              exact bytes of a hosted manifest
 //       repositories/<kind>/<name>                                   empty marker: this repository has rows
 //   KV  tag/<host>/<repository>:<tag>                                where a tag pointed, with the manifest's bytes
 //       manifest/<host>/<repository>@<digest>                        a manifest's bytes
@@ -53,9 +55,27 @@ export function segmentKey(fill: string, n: number): StorageKey {
   return `${segmentPrefix(fill)}${n}` as StorageKey
 }
 
+/** The bytes of an upload, which stay where they are when it becomes a blob; `id` is the upload's own, never used again. */
+export function hostedContentKey(id: string): StorageKey {
+  return `hosted/content/${id}` as StorageKey
+}
+
+/** The bytes of a hosted manifest. */
+export function hostedManifestKey(repository: RepositoryName, digest: Digest): StorageKey {
+  return `hosted/manifests/${repository}/${addressed(digest)}` as StorageKey
+}
+
+/** Whether a repository is a cache or property. */
+export type RepositoryKind = 'mirrored' | 'hosted'
+
+/** What the markers of all repositories of one kind begin with. */
+export function markerPrefix(kind: RepositoryKind): string {
+  return `repositories/${kind}/`
+}
+
 /** The marker of a repository that has rows. */
-export function markerKey(kind: 'mirrored' | 'hosted', canonical: string): StorageKey {
-  return `repositories/${kind}/${canonical}` as StorageKey
+export function markerKey(kind: RepositoryKind, canonical: string): StorageKey {
+  return `${markerPrefix(kind)}${canonical}` as StorageKey
 }
 
 /** The KV key of a mirrored tag. */

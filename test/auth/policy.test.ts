@@ -3,7 +3,12 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Grant } from '../../src/auth/policy.ts'
-import { mayAdministrate, mayDo, mayPullAnonymously } from '../../src/auth/policy.ts'
+import {
+  mayAdministrate,
+  mayAnonymously,
+  mayDo,
+  pullableBeginnings,
+} from '../../src/auth/policy.ts'
 import { parsePattern } from '../../src/oci/pattern.ts'
 
 const grant = (patterns: readonly string[], ...actions: Grant['actions']): Grant => ({
@@ -40,31 +45,76 @@ describe('mayDo', () => {
   })
 })
 
-describe('mayPullAnonymously', () => {
+describe('mayAnonymously', () => {
+  const mirror = { kind: 'mirrored', canonical: 'ghcr.io/acme/app' } as const
+  const PUBLIC = { ...mirror, isPrivate: false }
+  const PRIVATE = { ...mirror, isPrivate: true }
+  const HOSTED = { kind: 'hosted', canonical: 'hosted/app', isPrivate: false } as const
+  const everything = [grant(['**'], 'pull', 'push', 'delete', 'admin')]
+
   it.each([
-    { name: 'the default opens what is public', anonymous: 'public', isPrivate: false, want: true },
-    { name: 'and nothing private', anonymous: 'public', isPrivate: true, want: false },
-    { name: 'no grants open nothing', anonymous: [], isPrivate: false, want: false },
+    { name: 'the default opens what is public', anonymous: 'public', target: PUBLIC, want: 'pull' },
+    { name: 'and nothing private', anonymous: 'public', target: PRIVATE, want: '' },
+    { name: 'and nothing hosted', anonymous: 'public', target: HOSTED, want: '' },
+    { name: 'no grants open nothing', anonymous: [], target: PUBLIC, want: '' },
+    { name: 'nor what is hosted', anonymous: [], target: HOSTED, want: '' },
     {
       name: 'a grant opens what it names, private too',
       anonymous: [grant(['ghcr.io/acme/*'], 'pull')],
-      isPrivate: true,
-      want: true,
+      target: PRIVATE,
+      want: 'pull',
     },
     {
       name: 'a grant opens nothing else',
-      anonymous: [grant(['ghcr.io/other/*'], 'pull')],
-      isPrivate: false,
-      want: false,
+      anonymous: [grant(['ghcr.io/other/*', 'hosted/other'], 'pull', 'push')],
+      target: HOSTED,
+      want: '',
     },
     {
-      name: 'the right to push is none to pull',
+      name: 'the right to push is none to pull or delete',
       anonymous: [grant(['**'], 'push')],
-      isPrivate: false,
-      want: false,
+      target: HOSTED,
+      want: 'push',
     },
-  ] as const)('$name', ({ anonymous, isPrivate, want }) => {
-    expect(mayPullAnonymously(anonymous, 'ghcr.io/acme/app', isPrivate)).toBe(want)
+    {
+      name: 'the right to delete is none to push',
+      anonymous: [grant(['hosted/*'], 'delete')],
+      target: HOSTED,
+      want: 'delete',
+    },
+    {
+      name: 'all rights on what is hosted',
+      anonymous: everything,
+      target: HOSTED,
+      want: 'pull push delete',
+    },
+    {
+      name: 'T017: a mirror is never written to',
+      anonymous: everything,
+      target: PUBLIC,
+      want: 'pull',
+    },
+    { name: 'T017: nor a private one', anonymous: everything, target: PRIVATE, want: 'pull' },
+  ] as const)('$name', ({ anonymous, target, want }) => {
+    const actions = (['pull', 'push', 'delete'] as const).filter((action) =>
+      mayAnonymously(anonymous, action, target),
+    )
+    expect(actions.join(' ')).toBe(want)
+  })
+})
+
+describe('pullableBeginnings', () => {
+  it.each([
+    { name: 'by default: any', anonymous: 'public', want: [''] },
+    { name: 'without a grant: none', anonymous: [], want: [] },
+    { name: 'of rights other than pull: none', anonymous: [grant(['a/**'], 'push')], want: [] },
+    {
+      name: 'what stands before the first wildcard',
+      anonymous: [grant(['a/b', 'a/*/c'], 'pull'), grant(['b/x*y*', '**/d'], 'push', 'pull')],
+      want: ['a/b', 'a/', 'b/x', ''],
+    },
+  ] as const)('$name', ({ anonymous, want }) => {
+    expect(pullableBeginnings(anonymous)).toEqual(want)
   })
 })
 

@@ -11,23 +11,35 @@ import type { Registry } from './registry.ts'
 /** How `hosts.toml` writes the mirror. */
 export type MirrorForm = 'ns' | 'prefix' | 'path base'
 
+/** The executables of one release. */
+export interface Release {
+  /** Of the process and its folder; short, because of the socket's path. */
+  readonly name: string
+  readonly containerd: string
+  readonly ctr: string
+}
+
+const DEBIAN: Release = { name: 'containerd', containerd: 'containerd', ctr: 'ctr' }
+
 /** One containerd of this run, used by all the rows about it. */
 export class Containerd {
   readonly #workspace: Workspace
   readonly #folder: string
+  readonly #ctr: string
 
-  private constructor(workspace: Workspace, folder: string) {
+  private constructor(workspace: Workspace, folder: string, ctr: string) {
     this.#workspace = workspace
     this.#folder = folder
+    this.#ctr = ctr
   }
 
-  static async start(workspace: Workspace): Promise<Containerd> {
-    const folder = await workspace.folderOf('containerd')
-    const daemon = new Containerd(workspace, folder)
+  static async start(workspace: Workspace, release = DEBIAN): Promise<Containerd> {
+    const folder = await workspace.folderOf(release.name)
+    const daemon = new Containerd(workspace, folder, release.ctr)
     const configFile = join(folder, 'config.toml')
     await writeFile(configFile, configurationOf(folder))
     const args = ['--config', configFile]
-    await workspace.startUntil('containerd', { command: 'containerd', args }, () =>
+    await workspace.startUntil(release.name, { command: release.containerd, args }, () =>
       daemon.#answers(),
     )
     return daemon
@@ -35,13 +47,13 @@ export class Containerd {
 
   ctr(...args: readonly string[]): Promise<Output> {
     const address = join(this.#folder, 'socket')
-    return this.#workspace.run({ command: 'ctr', args: ['--address', address, ...args] })
+    return this.#workspace.run({ command: this.#ctr, args: ['--address', address, ...args] })
   }
 
   /** The bytes of a blob or manifest in its content store. */
   content(digest: string): Uint8Array {
     const address = join(this.#folder, 'socket')
-    const read = spawnSync('ctr', ['--address', address, 'content', 'get', digest], {
+    const read = spawnSync(this.#ctr, ['--address', address, 'content', 'get', digest], {
       maxBuffer: 64 * 1024 * 1024,
     })
     if (read.status !== 0) throw new Error(`ctr content get ${digest}: ${read.stderr.toString()}`)

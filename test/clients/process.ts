@@ -3,7 +3,15 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  createWriteStream,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -16,6 +24,8 @@ export interface Command {
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** A file that `run` gives it to read; absent: nothing. */
+  readonly stdin?: string
 }
 
 /** What a finished command wrote. */
@@ -171,15 +181,17 @@ export class Workspace {
   /** Runs a command to its end; a status other than 0 is an error that carries what it wrote. */
   async run(spec: Command, milliseconds = 120_000): Promise<Output> {
     if (this.#isClosed) throw new Error('the run has ended')
+    const input = spec.stdin === undefined ? undefined : openSync(spec.stdin, 'r')
     const child = spawn(spec.command, spec.args, {
       cwd: spec.cwd ?? this.folder,
       env: { ...process.env, ...spec.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input ?? 'ignore', 'pipe', 'pipe'],
     })
+    if (input !== undefined) closeSync(input)
     const timer = setTimeout(() => child.kill('SIGKILL'), milliseconds)
     const written = { stdout: '', stderr: '' }
-    child.stdout.on('data', (chunk: Buffer) => (written.stdout += chunk.toString()))
-    child.stderr.on('data', (chunk: Buffer) => (written.stderr += chunk.toString()))
+    child.stdout?.on('data', (chunk: Buffer) => (written.stdout += chunk.toString()))
+    child.stderr?.on('data', (chunk: Buffer) => (written.stderr += chunk.toString()))
     try {
       const [code, signal] = await once(child, 'close')
       if (code === 0) return written

@@ -3,8 +3,11 @@
 
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import type { GoProgram } from './go-program.ts'
 
 const PACKAGES = {
+  buildah: 'buildah',
+  umoci: 'umoci',
   skopeo: 'skopeo',
   podman: 'podman',
   runc: 'runc',
@@ -16,6 +19,24 @@ const PACKAGES = {
   'docker-registry': 'docker-registry',
   openssl: 'openssl',
 } as const satisfies Record<string, string>
+
+const CONTAINERD = {
+  version: 'v2.2.3',
+  tags: ['no_cri', 'no_btrfs', 'no_zfs', 'no_devmapper', 'no_aufs', 'no_tracing'],
+} as const
+
+/**
+ * The clients that come as Go modules, in releases that Go 1.24 builds. Of containerd, without what a push or pull
+ * does not touch.
+ */
+export const GO_PROGRAMS = {
+  crane: { path: 'github.com/google/go-containerregistry/cmd/crane', version: 'v0.20.7' },
+  regctl: { path: 'github.com/regclient/regclient/cmd/regctl', version: 'v0.11.1' },
+  oras: { path: 'oras.land/oras/cmd/oras', version: 'v1.2.3' },
+  helm: { path: 'helm.sh/helm/v3/cmd/helm', version: 'v3.19.5' },
+  containerd: { ...CONTAINERD, path: 'github.com/containerd/containerd/v2/cmd/containerd' },
+  ctr: { ...CONTAINERD, path: 'github.com/containerd/containerd/v2/cmd/ctr' },
+} as const satisfies Record<string, GoProgram>
 
 /** One line per missing program. */
 export function missingPrograms(): readonly string[] {

@@ -1,27 +1,19 @@
-// The official conformance suite as a program: installed as a Go module at a pinned version, run, and its report
-// read. A run passes only if nothing failed and every API that had to be asked was.
+// The official conformance suite as a program: installed as a Go module at a pinned version, and run.
 
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Workspace } from '../clients/process.ts'
+import { parseReport, type Report } from './report.ts'
 
 const MODULE = 'github.com/opencontainers/distribution-spec/conformance'
 const VERSION = 'v0.0.0-20260831232431-97274622c111'
-const BIN = join(import.meta.dirname, '..', '..', '.cache', 'bin')
+const CACHE = join(import.meta.dirname, '..', '..', '.cache')
+const BIN = join(CACHE, 'bin')
 const GO_MINOR = 24
 
 /** What a run is given, by the names of the suite's environment variables. */
 export type Settings = Readonly<Record<string, string>>
-
-/** What a run found. */
-export interface Report {
-  /** Number of tests by status: `Pass`, `FAIL`, `Error`, `Skip`, `Disabled`. */
-  readonly counts: ReadonlyMap<string, number>
-  /** The status of each API. */
-  readonly apis: ReadonlyMap<string, string>
-  readonly text: string
-}
 
 /** The suite's executable; installs it if it is not there. */
 export async function installSuite(workspace: Workspace): Promise<string> {
@@ -37,38 +29,23 @@ export async function installSuite(workspace: Workspace): Promise<string> {
   return program
 }
 
+/** Where a run of that name leaves what the suite writes: `report.html` holds every request and answer. */
+export function resultsOf(name: string): string {
+  return join(CACHE, 'conformance', name.replaceAll(/[^\w.]+/g, '-'))
+}
+
 /** Runs it; a failed test is part of the report, no error. */
 export async function runSuite(
   workspace: Workspace,
   program: string,
-  settings: Settings,
+  { name, settings }: { readonly name: string; readonly settings: Settings },
 ): Promise<Report> {
-  const results = await workspace.folderOf('results')
-  const env = { OCI_TLS: 'disabled', OCI_RESULTS_DIR: results, ...settings }
+  const env = { OCI_TLS: 'disabled', OCI_RESULTS_DIR: resultsOf(name), ...settings }
   const text = await workspace.run({ command: program, args: [], env }).then(
     ({ stdout }) => stdout,
     (error: unknown) => String(error),
   )
-  const statuses = [...text.matchAll(/^ {2}(\w[\w +]*?)\.*: +(\w+)$/gm)].map(
-    ([, name = '', value = '']) => [name, value] as const,
-  )
-  return {
-    text,
-    counts: new Map(
-      statuses.flatMap(([name, value]) => (/^[0-9]+$/.test(value) ? [[name, Number(value)]] : [])),
-    ),
-    apis: new Map(statuses.filter(([, value]) => !/^[0-9]+$/.test(value))),
-  }
-}
-
-/** Why the report is not good enough; empty if it is. */
-export function shortcomings(report: Report, apis: readonly string[]): readonly string[] {
-  const bad = ['FAIL', 'Error'].filter((status) => report.counts.get(status) !== 0)
-  const unasked = apis.filter((api) => report.apis.get(api) !== 'Pass')
-  return [
-    ...bad.map((status) => `${status}: ${report.counts.get(status) ?? 'no count'}`),
-    ...unasked.map((api) => `${api}: ${report.apis.get(api) ?? 'not asked'}`),
-  ]
+  return parseReport(text)
 }
 
 async function expectGo(workspace: Workspace): Promise<void> {

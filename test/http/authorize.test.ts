@@ -18,6 +18,9 @@ const UNTOUCHED = {
   MIRROR_LEDGER: untouchable('MIRROR_LEDGER'),
   BLOB_FILL: untouchable('BLOB_FILL'),
   UPSTREAM_GATE: untouchable('UPSTREAM_GATE'),
+  HOSTED_LEDGER: untouchable('HOSTED_LEDGER'),
+  UPLOAD_SESSION: untouchable('UPLOAD_SESSION'),
+  BLOB_CLAIMS: untouchable('BLOB_CLAIMS'),
 }
 
 let upstream: SampleUpstream

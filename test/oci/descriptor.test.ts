@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest'
 
-import { isAnnotations, parseDescriptor } from '../../src/oci/descriptor.ts'
+import { isAnnotations, isNonDistributable, parseDescriptor } from '../../src/oci/descriptor.ts'
 
 const GOOD = { mediaType: 'application/x', digest: `sha256:${'0'.repeat(64)}`, size: 3 }
 
@@ -62,4 +62,19 @@ it('a key of a stranger cannot reach the prototype', () => {
 
 it('annotations may be empty', () => {
   expect(isAnnotations({})).toBe(true)
+})
+
+it.each([
+  { type: 'application/vnd.oci.image.layer.nondistributable.v1.tar', want: true },
+  { type: 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', want: true },
+  { type: 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', want: true },
+  { type: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', want: true },
+  { type: 'application/vnd.docker.image.rootfs.foreign.diff.tar', want: true },
+  { type: 'Application/Vnd.OCI.Image.Layer.NonDistributable.v1.tar+gzip', want: true },
+  { type: 'application/vnd.oci.image.layer.v1.tar+gzip', want: false },
+  { type: 'application/vnd.docker.image.rootfs.diff.tar.gzip', want: false },
+  { type: 'application/vnd.oci.image.layer.nondistributable', want: false },
+  { type: 'x/application/vnd.oci.image.layer.nondistributable.v1.tar', want: false },
+])('$type may be missing: $want', ({ type, want }) => {
+  expect(isNonDistributable(type)).toBe(want)
 })

@@ -246,17 +246,37 @@ describe('T119: is quick on', () => {
   })
 })
 
+describe('a PUT of a reference that cannot exist', () => {
+  it.each([
+    { name: 'of the suite', last: 'sha256:baddigeststring', want: 'DIGEST_INVALID' },
+    { name: 'T015: upper-case hex', last: `sha256:${HEX.toUpperCase()}`, want: 'DIGEST_INVALID' },
+    { name: 'T016: an unknown algorithm', last: `md5:${HEX}`, want: 'DIGEST_INVALID' },
+    { name: 'an illegal tag', last: '.INVALID_MANIFEST_NAME', want: 'MANIFEST_INVALID' },
+    { name: 'T093: a tag of 129 characters', last: 'a'.repeat(129), want: 'MANIFEST_INVALID' },
+    { name: 'T098: a line break in a tag', last: 'a%0D%0Ab', want: 'MANIFEST_INVALID' },
+    { name: 'T090: an encoded slash', last: '..%2F..', want: 'MANIFEST_INVALID' },
+  ])('$name is 400 $want', ({ last, want }) => {
+    expect(() => parseEndpoint(`/v2/a/manifests/${last}`, 'PUT')).toThrow(
+      expect.objectContaining({ code: want, status: 400 }),
+    )
+  })
+})
+
 describe('allowedMethods', () => {
-  it.each<{ kind: Endpoint['kind']; want: readonly string[] }>([
-    { kind: 'base', want: ['GET', 'HEAD'] },
-    { kind: 'catalog', want: ['GET', 'HEAD'] },
-    { kind: 'blob', want: ['GET', 'HEAD'] },
-    { kind: 'manifest', want: ['GET', 'HEAD'] },
-    { kind: 'tags', want: ['GET', 'HEAD'] },
-    { kind: 'referrers', want: ['GET', 'HEAD'] },
-    { kind: 'uploads', want: [] },
-    { kind: 'upload', want: [] },
-  ])('of $kind', ({ kind, want }) => {
-    expect(allowedMethods(kind)).toEqual(want)
+  const read = 'GET HEAD'
+
+  it.each<{ kind: Endpoint['kind']; mirrored: string; hosted: string }>([
+    { kind: 'base', mirrored: read, hosted: read },
+    { kind: 'catalog', mirrored: read, hosted: read },
+    { kind: 'blob', mirrored: read, hosted: 'GET HEAD DELETE' },
+    { kind: 'manifest', mirrored: read, hosted: 'GET HEAD PUT DELETE' },
+    { kind: 'tags', mirrored: read, hosted: read },
+    { kind: 'referrers', mirrored: read, hosted: read },
+    { kind: 'uploads', mirrored: '', hosted: 'POST' },
+    { kind: 'upload', mirrored: '', hosted: 'GET HEAD PATCH PUT DELETE' },
+  ])('of $kind', ({ kind, mirrored, hosted }) => {
+    expect(allowedMethods(kind).join(' ')).toBe(mirrored)
+    expect(allowedMethods(kind, 'mirrored').join(' ')).toBe(mirrored)
+    expect(allowedMethods(kind, 'hosted').join(' ')).toBe(hosted)
   })
 })

@@ -45,6 +45,7 @@ describe('the status', () => {
     { name: 'of UNSUPPORTED may be 400', code: 'UNSUPPORTED', status: 400, want: 400 },
     { name: 'of UNSUPPORTED may be 404', code: 'UNSUPPORTED', status: 404, want: 404 },
     { name: 'of a bad chunk is 416', code: 'BLOB_UPLOAD_INVALID', status: 416, want: 416 },
+    { name: 'of UNSUPPORTED may be 414', code: 'UNSUPPORTED', status: 414, want: 414 },
     { name: 'of another code stays', code: 'DENIED', status: 404, want: 403 },
   ])('$name', ({ code, status, want }) => {
     expect(new RegistryError(code, status === undefined ? {} : { status }).status).toBe(want)
@@ -59,7 +60,7 @@ describe('RegistryError', () => {
       name: 'RegistryError',
       code: 'DENIED',
       message: CODES.DENIED.message,
-      detail: undefined,
+      details: [undefined],
       headers: {},
     })
     expect('cause' in error).toBe(false)
@@ -77,6 +78,14 @@ describe('errorBody', () => {
   it('leaves out a detail that is not there', () => {
     expect(JSON.parse(errorBody(new RegistryError('NAME_INVALID')))).toEqual({
       errors: [{ code: 'NAME_INVALID', message: CODES.NAME_INVALID.message }],
+    })
+  })
+
+  it('has an entry for each of several details', () => {
+    const details = [{ digest: 'a' }, { digest: 'b' }]
+    const { message } = CODES.MANIFEST_BLOB_UNKNOWN
+    expect(JSON.parse(errorBody(new RegistryError('MANIFEST_BLOB_UNKNOWN', { details })))).toEqual({
+      errors: details.map((detail) => ({ code: 'MANIFEST_BLOB_UNKNOWN', message, detail })),
     })
   })
 

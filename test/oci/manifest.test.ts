@@ -371,6 +371,77 @@ describe('the description', () => {
   })
 })
 
+describe('contents', () => {
+  const foreign = { ...LAYER, digest: 'sha384:00' }
+
+  it.each([
+    { name: 'an image', document: IMAGE, blobs: [CONFIG, LAYER], manifests: [] },
+    { name: 'an index', document: INDEX, blobs: [], manifests: [CHILD] },
+    { name: 'an artifact', document: { blobs: [LAYER] }, blobs: [LAYER], manifests: [] },
+    {
+      name: 'the subject is none of it',
+      document: { ...IMAGE, subject: SUBJECT },
+      blobs: [CONFIG, LAYER],
+      manifests: [],
+    },
+    {
+      name: 'an algorithm that is no Digest here',
+      document: { ...IMAGE, layers: [foreign] },
+      blobs: [CONFIG, foreign],
+      manifests: [],
+    },
+    {
+      name: 'what is malformed is left out',
+      document: { ...INDEX, manifests: [{}, CHILD] },
+      blobs: [],
+      manifests: [CHILD],
+    },
+    { name: 'an empty object', document: {}, blobs: [], manifests: [] },
+  ])('$name', ({ document, blobs, manifests }) => {
+    const type = 'manifests' in document ? OCI_INDEX : OCI_MANIFEST
+    const inspection = inspect({ ...document, mediaType: type }, type)
+    expect(inspection).toMatchObject({ ok: true, contents: { blobs, manifests } })
+  })
+})
+
+describe('malformed', () => {
+  it.each([
+    { name: 'an image is not', document: IMAGE, want: undefined },
+    { name: 'an index is not', document: INDEX, want: undefined },
+    { name: 'an empty object is not', document: {}, want: undefined },
+    {
+      name: 'null is nothing, as Go writes it',
+      document: { config: null, layers: null, subject: null, blobs: null },
+      want: undefined,
+    },
+    { name: 'a null of manifests', document: { manifests: null }, want: undefined },
+    { name: 'no layers', document: { ...IMAGE, layers: [] }, want: undefined },
+    { name: 'a config', document: { ...IMAGE, config: {} }, want: 'config' },
+    { name: 'a config that is text', document: { ...IMAGE, config: 'x' }, want: 'config' },
+    { name: 'an empty config', document: { ...IMAGE, config: '' }, want: 'config' },
+    { name: 'a subject', document: { ...IMAGE, subject: { size: 1 } }, want: 'subject' },
+    { name: 'a subject of an index', document: { ...INDEX, subject: 0 }, want: 'subject' },
+    {
+      name: 'a layer of a malformed digest',
+      document: { ...IMAGE, layers: [LAYER, { ...LAYER, digest: 'sha256:00' }] },
+      want: 'layers[1]',
+    },
+    { name: 'a layer that is null', document: { ...IMAGE, layers: [null] }, want: 'layers[0]' },
+    { name: 'layers that are no list', document: { ...IMAGE, layers: {} }, want: 'layers' },
+    { name: 'a manifest', document: { manifests: [CHILD, []] }, want: 'manifests[1]' },
+    { name: 'manifests that are text', document: { manifests: 'x' }, want: 'manifests' },
+    {
+      name: 'a blob without a size',
+      document: { blobs: [{ ...LAYER, size: undefined }] },
+      want: 'blobs[0]',
+    },
+  ])('$name', ({ document, want }) => {
+    const type = 'manifests' in document ? OCI_INDEX : OCI_MANIFEST
+    const inspection = inspect({ ...document, mediaType: type }, type)
+    expect(inspection.ok && inspection.malformed).toBe(want)
+  })
+})
+
 it.each([
   {
     name: '10 000 layers',

@@ -7,8 +7,10 @@ import { MEDIA_TYPE } from '../../src/oci/manifest.ts'
 import {
   filterReferrers,
   formatReferrers,
+  MAX_REFERRERS_PAGE,
   parseReferrers,
   referrersTag,
+  takeReferrers,
 } from '../../src/oci/referrers.ts'
 import { parseTag } from '../../src/oci/reference.ts'
 
@@ -112,5 +114,52 @@ describe('filterReferrers', () => {
     { name: 'an empty type', types: [''], want: [] },
   ])('$name', ({ types, want }) => {
     expect(filterReferrers([SIGNATURE, SBOM, PLAIN], types)).toEqual(want)
+  })
+})
+
+describe('takeReferrers', () => {
+  const sized = (hex: string, text: string, artifactType = 'a/b') => ({
+    mediaType: MEDIA_TYPE.OCI_MANIFEST,
+    digest: `sha256:${hex.repeat(64)}`,
+    size: 1,
+    artifactType,
+    annotations: { text },
+  })
+  const [a, b, c] = [sized('a', ''), sized('b', '', 'c/d'), sized('c', '')]
+  const all = { artifactTypes: [], last: undefined }
+
+  it.each([
+    { name: 'in the order of digests', given: [c, a, b], page: all, want: [a, b, c] },
+    { name: 'after `last`', given: [c, a, b], page: { ...all, last: a.digest }, want: [b, c] },
+    {
+      name: 'after a `last` that is gone',
+      given: [a, c],
+      page: { ...all, last: b.digest },
+      want: [c],
+    },
+    { name: 'of a type', given: [a, b, c], page: { ...all, artifactTypes: ['c/d'] }, want: [b] },
+    {
+      name: 'of a type, after `last`',
+      given: [a, b, c],
+      page: { artifactTypes: ['a/b'], last: a.digest },
+      want: [c],
+    },
+    { name: 'nothing', given: [], page: all, want: [] },
+  ])('$name', ({ given, page, want }) => {
+    expect(takeReferrers(given, page)).toEqual({ items: want, next: undefined })
+  })
+
+  it('cuts a page before it is too large, and says where to go on', () => {
+    const half = 'x'.repeat(MAX_REFERRERS_PAGE / 2 - 500)
+    const given = [sized('a', half), sized('b', half), sized('c', half)]
+    const first = takeReferrers(given, all)
+    expect(first.items.map(({ digest }) => digest)).toEqual([given[0]?.digest, given[1]?.digest])
+    expect(first.next).toBe(given[1]?.digest)
+    expect(takeReferrers(given, { ...all, last: first.next }).items).toEqual([given[2]])
+  })
+
+  it('gives one that is too large by itself, lest nobody ever gets further', () => {
+    const given = [sized('a', 'x'.repeat(MAX_REFERRERS_PAGE)), b]
+    expect(takeReferrers(given, all)).toEqual({ items: [given[0]], next: given[0]?.digest })
   })
 })
