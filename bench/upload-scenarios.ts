@@ -49,7 +49,7 @@ const WAYS: readonly Sort[] = [
     sizes: SIZES,
   },
   { name: 'chunks', way: { chunk: 8 * MIB }, about: 'PATCHes of 8 MiB, then PUT', sizes: SIZES },
-  { name: 'small-chunks', way: { chunk: MIB }, about: 'PATCHes of 1 MiB, then PUT', sizes: SIZES },
+  { name: 'chunks-1', way: { chunk: MIB }, about: 'PATCHes of 1 MiB, then PUT', sizes: SIZES },
   {
     name: 'put',
     way: 'put',

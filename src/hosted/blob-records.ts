@@ -147,16 +147,42 @@ export class BlobRecords {
     return due === null ? undefined : Number(due)
   }
 
-  /** Claims to be released, at most `limit`. */
-  releases(limit: number): readonly Release[] {
+  /** Claims to be released, at most `limit`, in the order of their digests from after this one on. */
+  releases(limit: number, after = ''): readonly Release[] {
     return this.#records
-      .rows('SELECT digest, counter FROM releases LIMIT ?', limit)
+      .rows(
+        'SELECT digest, counter FROM releases WHERE digest > ? ORDER BY digest LIMIT ?',
+        after,
+        limit,
+      )
       .map((row) => ({ digest: digestOf(row), counter: Number(row['counter']) }))
   }
 
   /** A release was acknowledged; a later one stays. */
   acknowledge({ digest, counter }: Release): void {
     this.#records.write('DELETE FROM releases WHERE digest = ? AND counter = ?', digest, counter)
+  }
+
+  /** Whether this is the latest claim of a blob that belongs, or is being claimed. */
+  isClaimedAs({ digest, counter }: Release): boolean {
+    return this.#counterOf(digest) === counter
+  }
+
+  /** Whether a blob neither belongs nor is being claimed. */
+  isGone(digest: Digest): boolean {
+    return this.#counterOf(digest) === undefined
+  }
+
+  /** A release came too late for a claim with this counter: the next one counts on from there. */
+  releaseAfter(release: Release, counter: number): void {
+    this.#records.atomically(() => {
+      this.raise({ digest: release.digest, counter })
+      this.#records.write(
+        'UPDATE releases SET counter = ? WHERE digest = ?',
+        this.#count(release.digest),
+        release.digest,
+      )
+    })
   }
 
   #counterOf(digest: Digest): number | undefined {

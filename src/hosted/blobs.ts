@@ -8,7 +8,7 @@ import type { BlobStore } from '../storage/blobs.ts'
 import { inTime } from '../storage/in-time.ts'
 import { hostedContentKey } from '../storage/keys.ts'
 import type { Content } from './claim-records.ts'
-import { asked, available } from './unavailable.ts'
+import { answered, asked, available } from './unavailable.ts'
 
 /** A client waits for headers: storage has so long (milliseconds). */
 const WITHIN = 10_000
@@ -70,7 +70,7 @@ export class HostedBlobs {
     const answer = await this.#read(content, question)
     if (answer !== undefined) return answer
     // Another upload of the same bytes may have taken the place of those that were lost.
-    const other = await relocate(digest)
+    const other = await answered(relocate(digest))
     const found = other && other.id !== content.id && (await this.#read(other, question))
     if (found) return found
     log('hosted-content-missing', { digest, id: content.id })

@@ -31,10 +31,13 @@ export type ClaimAnswer =
   | { readonly ok: false; readonly reason: 'absent' }
   | { readonly ok: false; readonly reason: 'late'; readonly counter: number }
 
+/** What becomes of a release. Not ok: a claim with this higher counter stands. */
+export type ReleaseAnswer = { readonly ok: true } | { readonly ok: false; readonly counter: number }
+
 /** `BlobClaims` of one digest, as a ledger sees it. */
 export interface ClaimsStub {
   claim(repository: RepositoryName, counter: number): Promise<ClaimAnswer>
-  release(repository: RepositoryName, counter: number): Promise<void>
+  release(repository: RepositoryName, counter: number): Promise<ReleaseAnswer>
 }
 
 /** What `Claims` is given. */
@@ -112,11 +115,14 @@ export class Claims {
   }
 
   /** Gives up the claim of a repository, unless it has claimed again with a higher counter since. */
-  async release(repository: RepositoryName, counter: number): Promise<void> {
-    await this.#inTurn(async () => {
+  async release(repository: RepositoryName, counter: number): Promise<ReleaseAnswer> {
+    return this.#inTurn(async () => {
       const known = this.#records.claim(repository)
-      if (known !== undefined && counter < known.counter) return
+      if (known !== undefined && counter < known.counter) {
+        return known.isHeld ? { ok: false, counter: known.counter } : { ok: true }
+      }
       this.#records.release(repository, counter, this.#given.now())
+      return { ok: true }
     })
   }
 

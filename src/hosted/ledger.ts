@@ -22,6 +22,8 @@ import type { KeptManifest, Taken } from './manifest-records.ts'
 import { Outbox } from './outbox.ts'
 import { Presence } from './presence.ts'
 import { Records } from './records.ts'
+import { FREE, isFixed, isImmutable } from './tag-rules.ts'
+import type { TagRules } from './tag-rules.ts'
 import { Turns } from './turns.ts'
 
 /** A blob that no manifest names and nobody has touched is dropped after so long (milliseconds). */
@@ -50,12 +52,17 @@ export interface LedgerManifest {
 export interface ManifestPut extends KeptManifest {
   readonly bytes: Uint8Array
   readonly needs: { readonly blobs: readonly string[]; readonly manifests: readonly string[] }
+  readonly tagRules: TagRules
 }
 
-/** What becomes of a put. */
+/** What becomes of a put: it stands; content is missing; tags may not be moved. */
 export type PutAnswer =
   | { readonly ok: true }
   | { readonly ok: false; readonly missing: readonly string[] }
+  | { readonly ok: false; readonly fixed: readonly Tag[] }
+
+/** Whether something was removed; `fixed`: it may not be. */
+export type Removal = boolean | 'fixed'
 
 /** A page of a list; not ok: the repository has nothing. */
 export type PageAnswer<Item> = ({ readonly ok: true } & Taken<Item>) | { readonly ok: false }
@@ -125,7 +132,12 @@ export class RepositoryLedger {
     if (this.#blobs.held(digest) === undefined) return undefined
     const claim = { digest, counter: this.#blobs.recount(digest) }
     const answer = await this.#ask(claim)
-    if (!answer.ok) return undefined
+    if (!answer.ok) {
+      // Nobody has the bytes: whoever pushes them again must claim them anew.
+      const isAbsent = answer.reason === 'absent' && this.#blobs.isClaimedAs(claim)
+      if (isAbsent) await this.#changing(async () => this.#blobs.drop(digest))
+      return undefined
+    }
     // Not kept where it was dropped, or where somebody else asks the same, who is told the same.
     this.#blobs.keep(claim, answer.content, this.#given.now() + GRACE)
     return this.#blobs.held(digest) && answer.content
@@ -142,8 +154,8 @@ export class RepositoryLedger {
   async putManifest(put: ManifestPut): Promise<PutAnswer> {
     // Whoever puts it has time to upload the rest.
     for (const child of put.children) this.#touch(child)
-    const missing = this.#missing(put)
-    if (missing.length > 0) return { ok: false, missing }
+    const refusal = this.#refusalOf(put)
+    if (refusal !== undefined) return refusal
     return this.#changing(() =>
       this.#turns.take(put.digest, async (keep) => {
         // Should this object die before the row stands, the alarm finds bytes without one and deletes them.
@@ -162,15 +174,17 @@ export class RepositoryLedger {
   }
 
   /** Removes a tag. False: there was none. */
-  deleteTag(tag: Tag): boolean {
-    return this.#manifests.deleteTag(tag)
+  deleteTag(tag: Tag, rules: TagRules = FREE): Removal {
+    if (this.#manifests.tag(tag) === undefined) return false
+    return isImmutable(tag, rules) ? 'fixed' : this.#manifests.deleteTag(tag)
   }
 
   /** Removes a manifest with all tags that point at it. False: there was none. */
-  async deleteManifest(digest: Digest): Promise<boolean> {
+  async deleteManifest(digest: Digest, rules: TagRules = FREE): Promise<Removal> {
     if (this.#manifests.mediaType(digest) === undefined) return false
     return this.#changing(async () => {
       const isThere = this.#manifests.mediaType(digest) !== undefined
+      if (this.#isPartOfImmutable(digest, rules)) return 'fixed'
       if (isThere) this.#records.atomically(() => this.#forget(digest))
       if (isThere) this.#given.defer(this.#outbox.deliver())
       return isThere
@@ -178,9 +192,10 @@ export class RepositoryLedger {
   }
 
   /** Removes a blob, also one that a manifest names. False: there was none. */
-  async deleteBlob(digest: Digest): Promise<boolean> {
+  async deleteBlob(digest: Digest, rules: TagRules = FREE): Promise<Removal> {
     if (this.#blobs.held(digest) === undefined) return false
     return this.#changing(async () => {
+      if (this.#isPartOfImmutable(digest, rules)) return 'fixed'
       const isThere = this.#blobs.held(digest) !== undefined
       if (isThere) this.#blobs.drop(digest)
       if (isThere) this.#given.defer(this.#outbox.deliver())
@@ -249,9 +264,9 @@ export class RepositoryLedger {
   }
 
   #keep(put: ManifestPut): PutAnswer {
-    // A blob may have been dropped or deleted while the bytes were on their way.
-    const missing = this.#missing(put)
-    if (missing.length > 0) return { ok: false, missing }
+    // Blobs may have been dropped, and tags made, while the bytes were on their way.
+    const refusal = this.#refusalOf(put)
+    if (refusal !== undefined) return refusal
     this.#manifests.put(put, this.#given.now())
     for (const child of put.children) this.#blobs.name(child)
     return { ok: true }
@@ -260,6 +275,28 @@ export class RepositoryLedger {
   #forget(digest: Digest): void {
     const until = this.#given.now() + GRACE
     for (const child of this.#manifests.delete(digest)) this.#blobs.unname(child, until)
+  }
+
+  #refusalOf(put: ManifestPut): PutAnswer | undefined {
+    const { digest, mediaType, tagRules } = put
+    const moved = put.tags.filter((tag) => {
+      const current = this.#manifests.tag(tag)
+      return current !== undefined && current !== digest
+    })
+    // The same bytes as another media type are another thing to whoever pulls them.
+    const known = this.#manifests.mediaType(digest)
+    const isOther = known !== undefined && known !== mediaType
+    const changed = isOther ? this.#manifests.tagsOf(digest) : []
+    const fixed = [...moved, ...changed].filter((tag) => isFixed(tag, tagRules))
+    if (fixed.length > 0) return { ok: false, fixed }
+    const missing = this.#missing(put)
+    return missing.length > 0 ? { ok: false, missing } : undefined
+  }
+
+  /** What an immutable tag leads to stays whole. */
+  #isPartOfImmutable(digest: Digest, rules: TagRules): boolean {
+    if (rules.immutable.length === 0) return false
+    return this.#manifests.tagsAbove(digest).some((tag) => isImmutable(tag, rules))
   }
 
   #missing({ needs }: ManifestPut): readonly string[] {

@@ -60,6 +60,24 @@ export class ManifestRecords {
     return row && digestOf(row)
   }
 
+  /** The tags that point at a manifest. */
+  tagsOf(digest: Digest): readonly Tag[] {
+    const rows = this.#records.rows('SELECT tag FROM tags WHERE digest = ?', digest)
+    // Only tags are written.
+    return rows.map((row) => row['tag'] as Tag)
+  }
+
+  /** The tags by which a manifest or a blob can be reached: its own, and those of what names it, however far above. */
+  tagsAbove(digest: Digest): readonly Tag[] {
+    const seen = new Set<Digest>([digest])
+    // The set grows while it is walked.
+    for (const each of seen) {
+      const rows = this.#records.rows('SELECT manifest FROM children WHERE digest = ?', each)
+      for (const row of rows) seen.add(row['manifest'] as Digest)
+    }
+    return [...seen].flatMap((each) => this.tagsOf(each))
+  }
+
   /** Writes everything that is known of a manifest, and that its bytes stay. */
   put(manifest: KeptManifest, now: number): void {
     const { digest, mediaType, children, tags, referrer } = manifest
@@ -168,9 +186,11 @@ export class ManifestRecords {
     this.#records.write('DELETE FROM deletions WHERE digest = ?', digest)
   }
 
-  /** Manifests whose bytes are to be deleted, at most `limit`. */
-  deletions(limit: number): readonly Digest[] {
-    return this.#records.rows('SELECT digest FROM deletions LIMIT ?', limit).map(digestOf)
+  /** Manifests whose bytes are to be deleted, at most `limit`, in the order of their digests from after this one on. */
+  deletions(limit: number, after = ''): readonly Digest[] {
+    return this.#records
+      .rows('SELECT digest FROM deletions WHERE digest > ? ORDER BY digest LIMIT ?', after, limit)
+      .map(digestOf)
   }
 
   #putReferrer(digest: Digest, { subject, descriptor }: Referrer): void {

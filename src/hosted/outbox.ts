@@ -51,18 +51,30 @@ export class Outbox {
 
   async #deliver(): Promise<void> {
     const { blobs, kept } = this.#given
-    for (;;) {
-      const releases = blobs.releases(AT_ONCE).map((each) => this.#release(each))
-      const deletions = kept.deletions(AT_ONCE).map((each) => this.#delete(each))
-      const work = [...releases, ...deletions]
-      if (work.length === 0) return
-      const outcomes = await Promise.allSettled(work)
-      const failed = outcomes.find(({ status }) => status === 'rejected')
+    await this.#deliverAll(
+      (after) => blobs.releases(AT_ONCE, after),
+      (release) => this.#release(release),
+      ({ digest }) => digest,
+    )
+    await this.#deliverAll(
+      (after) => kept.deletions(AT_ONCE, after),
+      (digest) => this.#delete(digest),
+      (digest) => digest,
+    )
+  }
+
+  /** Goes through all rows once, a few at a time: one that fails holds up none behind it. */
+  async #deliverAll<Item>(
+    next: (after: string) => readonly Item[],
+    deliver: (item: Item) => Promise<void>,
+    digestOf: (item: Item) => string,
+  ): Promise<void> {
+    for (let items = next(''); ; items = next(digestOf(items.at(-1) as Item))) {
+      if (items.length === 0) return
+      const outcomes = await Promise.allSettled(items.map(deliver))
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected')
       if (failed !== undefined) {
-        this.#given.log('outbox-failed', {
-          reason: String((failed as PromiseRejectedResult).reason),
-        })
-        return
+        this.#given.log('outbox-failed', { reason: String(failed.reason) })
       }
     }
   }
@@ -70,8 +82,11 @@ export class Outbox {
   async #release(release: Release): Promise<void> {
     const { repository, claimsOf, blobs } = this.#given
     const { digest, counter } = release
-    await inTime(claimsOf(digest).release(repository, counter), WITHIN, 'claims do not answer')
-    blobs.acknowledge(release)
+    const released = claimsOf(digest).release(repository, counter)
+    const answer = await inTime(released, WITHIN, 'claims do not answer')
+    if (answer.ok || !blobs.isGone(digest)) blobs.acknowledge(release)
+    // A claim stands that this ledger has forgotten: it was restored from an older state.
+    else blobs.releaseAfter(release, answer.counter)
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import { isNonDistributable } from '../oci/descriptor.ts'
 import { algorithmOf, digestOf } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/error.ts'
 import { inspectManifest } from '../oci/manifest.ts'
 import type { ManifestInspection } from '../oci/manifest.ts'
 import type { Page } from '../oci/page.ts'
@@ -21,7 +22,8 @@ import type { HostedBlobsGiven } from './blobs.ts'
 import type { RepositoryLedger } from './ledger.ts'
 import type { LedgerManifest, ManifestPut as LedgerPut } from './ledger.ts'
 import type { Referrer } from './manifest-records.ts'
-import { asked, available } from './unavailable.ts'
+import type { TagRules } from './tag-rules.ts'
+import { answered, asked, available } from './unavailable.ts'
 import type { Upload } from './upload-session.ts'
 
 /** A client waits: storage has so long (milliseconds). */
@@ -60,6 +62,8 @@ export interface PushedManifest {
   readonly contentType: string | null
   readonly reference: Reference
   readonly tags: readonly Tag[]
+  /** Whether whoever pushes it may let a tag point at another manifest. */
+  readonly mayMove: boolean
 }
 
 /** What becomes of it: it is stored; it is no manifest; it has another digest; content that it names is missing. */
@@ -74,6 +78,8 @@ export interface HostedRepositoryGiven extends Pick<HostedBlobsGiven, 'blobs' | 
   readonly name: RepositoryName
   /** Whether its manifests may name what is not there. */
   readonly isSparse: boolean
+  /** Patterns of tags that nobody moves or removes. */
+  readonly immutable: readonly string[]
   readonly ledgerOf: (repository: RepositoryName) => LedgerStub
   readonly holdersOf: (digest: Digest) => Promise<readonly RepositoryName[]>
   readonly uploadOf: (session: string) => UploadStub
@@ -118,8 +124,12 @@ export class HostedRepository {
     return { ...listed<Descriptor>(taken), ok: true as const }
   }
 
-  /** Stores a manifest exactly as it is, once everything that it needs is there. */
-  async putManifest({ bytes, contentType, reference, tags }: PushedManifest): Promise<PushAnswer> {
+  /**
+   * Stores a manifest exactly as it is, once everything that it needs is there.
+   * @throws {RegistryError} DENIED where a tag may not be moved.
+   */
+  async putManifest(pushed: PushedManifest): Promise<PushAnswer> {
+    const { bytes, contentType, reference, tags, mayMove } = pushed
     const isDigest = reference.kind === 'digest'
     const algorithm = isDigest ? algorithmOf(reference.digest) : 'sha256'
     const digest = await digestOf(bytes, algorithm)
@@ -134,26 +144,34 @@ export class HostedRepository {
       bytes,
       tags: isDigest ? tags : [reference.tag, ...tags],
       needs: this.#given.isSparse ? { blobs: [], manifests: [] } : needsOf(inspection),
+      tagRules: { mayMove, immutable: this.#given.immutable },
     }
-    const answer = await available(this.#ledger.putManifest(put))
+    const answer = await available(answered(this.#ledger.putManifest(put)))
+    if ('fixed' in answer) throw fixed(answer.fixed.join(', '))
     if (!answer.ok) return { ok: false, reason: 'missing', digests: answer.missing }
     this.#remember(digest, bytes)
     return { ok: true, digest, subject: inspection.subject }
   }
 
-  /** Removes a tag. False: there was none. */
+  /** Removes a tag. False: there was none. @throws {RegistryError} DENIED where it is immutable. */
   async deleteTag(tag: Tag): Promise<boolean> {
-    return available(this.#ledger.deleteTag(tag))
+    const removal = await available(answered(this.#ledger.deleteTag(tag, this.#rules)))
+    if (removal === 'fixed') throw fixed(tag)
+    return removal
   }
 
-  /** Removes a manifest with all its tags. False: there was none. */
+  /** Removes a manifest with all its tags. False: there was none. @throws {RegistryError} DENIED where an immutable tag leads to it. */
   async deleteManifest(digest: Digest): Promise<boolean> {
-    return available(this.#ledger.deleteManifest(digest))
+    const removal = await available(answered(this.#ledger.deleteManifest(digest, this.#rules)))
+    if (removal === 'fixed') throw fixed(digest)
+    return removal
   }
 
-  /** Removes a blob. False: there was none. */
+  /** Removes a blob. False: there was none. @throws {RegistryError} DENIED where an immutable tag leads to it. */
   async deleteBlob(digest: Digest): Promise<boolean> {
-    return available(this.#ledger.deleteBlob(digest))
+    const removal = await available(answered(this.#ledger.deleteBlob(digest, this.#rules)))
+    if (removal === 'fixed') throw fixed(digest)
+    return removal
   }
 
   /** Takes a blob over from the first of these repositories that has it. False: none has. */
@@ -203,10 +221,14 @@ export class HostedRepository {
   async #mount(digest: Digest, from: readonly RepositoryName[]): Promise<boolean> {
     for (const source of from) {
       // Wanted, so that the source keeps it until the claim stands.
-      const content = await this.#given.ledgerOf(source).blob(digest, true)
-      if (content !== undefined) return (await this.#ledger.hold(digest)).ok
+      const content = await answered(this.#given.ledgerOf(source).blob(digest, true))
+      if (content !== undefined) return (await answered(this.#ledger.hold(digest))).ok
     }
     return false
+  }
+
+  get #rules(): TagRules {
+    return { mayMove: true, immutable: this.#given.immutable }
   }
 
   #remember(digest: Digest, bytes: Uint8Array): void {
@@ -217,6 +239,11 @@ export class HostedRepository {
   #memoryKey(digest: Digest): string {
     return `${this.#given.name}@${digest}`
   }
+}
+
+/** What stays as it is, whoever asks. */
+function fixed(what: string): RegistryError {
+  return new RegistryError('DENIED', { message: `${what} exists and may not be changed` })
 }
 
 function listed<Item>({

@@ -3,9 +3,18 @@
 
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
+import { inTime } from '../storage/in-time.ts'
 
 /** A client that comes back before the platform has recovered only adds load (seconds). */
 const RETRY_AFTER = 5
+
+/** An object that has not answered by then counts as away: containerd gives up after 30 s (milliseconds). */
+const WITHIN = 25_000
+
+/** What an object answers, in time for a client to hear of it. */
+export function answered<Value>(work: Promise<Value>): Promise<Value> {
+  return inTime(work, WITHIN, 'the object does not answer')
+}
 
 /**
  * The result of `work`.
@@ -31,10 +40,10 @@ export async function available<Value>(work: Promise<Value>): Promise<Value> {
  */
 export async function asked<Value>(call: () => Promise<Value>): Promise<Value> {
   try {
-    return await call()
+    return await answered(call())
   } catch (error) {
     if (!isRetryable(error)) throw error
-    return call()
+    return answered(call())
   }
 }
 

@@ -5,6 +5,7 @@ import { algorithmOf, digestBytes } from '../oci/digest.ts'
 import type { Algorithm, Digest } from '../oci/digest.ts'
 import type { Now } from '../seams.ts'
 import { hostedContentKey } from '../storage/keys.ts'
+import type { SpareBuffers } from './spare-buffers.ts'
 import { UploadHashes, digestOfBody } from './upload-hashes.ts'
 import type { Hold } from './upload-hold.ts'
 import { rewriteFrom } from './upload-records.ts'
@@ -13,6 +14,8 @@ import type { UploadLimits } from './upload.ts'
 
 /** A buffer grows from here to the size of a part: most uploads are small (bytes). */
 const FIRST_BUFFER = 64 * 1024
+/** What stays in memory between two bodies: small chunks would be read again and again (bytes). */
+const MAX_KEPT = 1024 * 1024
 const NOTHING = new Uint8Array()
 
 /** What the bytes are stored with. */
@@ -21,6 +24,7 @@ export interface UploadContentGiven {
   readonly records: UploadRecords
   readonly now: Now
   readonly limits: UploadLimits
+  readonly spareBuffers: SpareBuffers
 }
 
 interface Part {
@@ -104,17 +108,18 @@ export class UploadContent {
       rows.push(this.#buffer.subarray(start - this.#start, end - this.#start))
     }
     records.commitTail({ from, rows, digest, now: now() })
-    this.#spare = NOTHING
+    this.#release()
+    // The rows have it: what is large need not wait in memory for a client that may never come back.
+    if (digest === undefined && this.#filled > MAX_KEPT) this.#drop()
   }
 
   /** Gives up what is not committed. Resolves when nothing is under way any more. Never rejects. */
   async rollback(): Promise<void> {
     await this.#storing.catch(() => undefined)
     this.#storing = Promise.resolve()
-    this.#isLoaded = false
-    this.#buffer = NOTHING
-    this.#spare = NOTHING
+    this.#drop()
     this.#filled = 0
+    this.#release()
   }
 
   /** The digest of everything; undefined when only the stored object can tell. Nothing may be taken after it. */
@@ -157,8 +162,12 @@ export class UploadContent {
     return digestOfBody(object.body, algorithm, signal)
   }
 
-  /** Starts to store the buffer as a part, once the part before is stored; the other buffer is next. */
+  /**
+   * Starts to store the buffer as a part, once the part before is stored. Without a second buffer nothing more is
+   * taken until it is.
+   */
   async #cut(hold: Hold): Promise<void> {
+    const { spareBuffers, now } = this.#given
     await this.#storing
     hold.check()
     this.#count += 1
@@ -170,6 +179,11 @@ export class UploadContent {
     this.#buffer = this.#spare
     this.#spare = NOTHING
     this.#filled = 0
+    if (spareBuffers.take(this, now())) return
+    this.#buffer = NOTHING
+    await this.#storing
+    this.#buffer = this.#spare
+    this.#spare = NOTHING
   }
 
   async #storePart(part: Part, hold: Hold): Promise<void> {
@@ -205,6 +219,18 @@ export class UploadContent {
     // Whoever holds the session by now: without its id it could not be ended.
     records.beginMultipart(begun.uploadId)
     return begun
+  }
+
+  /** Keeps nothing: what is committed is read again when it is needed. */
+  #drop(): void {
+    this.#isLoaded = false
+    this.#buffer = NOTHING
+  }
+
+  /** Keeps one buffer at most. */
+  #release(): void {
+    this.#spare = NOTHING
+    this.#given.spareBuffers.give(this)
   }
 
   #tail(): Uint8Array {

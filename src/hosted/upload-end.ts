@@ -40,7 +40,7 @@ export class UploadEnd {
   /** Deletes what is left of a session that was given up. Never rejects. */
   async resume(): Promise<void> {
     const hold = await this.#given.holds.take()
-    if (hold === undefined) return
+    if (typeof hold === 'string') return
     await this.remove()
     hold.end()
   }

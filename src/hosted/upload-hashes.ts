@@ -70,6 +70,12 @@ export async function digestOfBody(
 ): Promise<Digest> {
   const stream = new crypto.DigestStream(NAMES[algorithm])
   stream.digest.catch(() => undefined)
-  await body.pipeTo(stream, { signal })
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  signal.throwIfAborted()
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  const piped = body.pipeTo(stream, { signal })
+  piped.catch(() => undefined)
+  // A body that stands still does not notice the signal by itself.
+  await Promise.race([piped, aborted])
   return formatDigest(algorithm, await stream.digest)
 }

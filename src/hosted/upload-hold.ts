@@ -64,17 +64,33 @@ export class Holds {
   }
 
   /**
-   * Interrupts the present holder and resolves when it has let go. Undefined when somebody newer has come
-   * meanwhile. Whoever gets a hold must end it.
+   * Interrupts the present holder and resolves when it has let go. `superseded`: somebody newer has come meanwhile;
+   * `late`: it has not let go within `patience` milliseconds, since storage stands still. Whoever gets a hold must
+   * end it.
    */
-  async take(): Promise<Hold | undefined> {
+  async take(patience: number = Infinity): Promise<Hold | 'superseded' | 'late'> {
     const hold = new Hold()
     const before = this.#latest
     this.#latest = hold
     before?.interrupt()
-    await before?.ended
+    if (before !== undefined && !(await isWithin(before.ended, patience))) {
+      // Whoever comes next still waits for the one before.
+      void before.ended.then(() => hold.end())
+      return 'late'
+    }
     if (!hold.isInterrupted) return hold
     hold.end()
-    return undefined
+    return 'superseded'
+  }
+}
+
+/** Whether something ends so soon (milliseconds). @throws when it fails in that time. */
+export async function isWithin(ending: Promise<unknown>, patience: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>()
+  const timer = patience === Infinity ? null : setTimeout(() => resolve(false), patience)
+  try {
+    return await Promise.race([ending.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
   }
 }

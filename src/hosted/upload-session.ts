@@ -8,7 +8,7 @@ import type { BodyEnd } from './upload-body.ts'
 import { UploadContent } from './upload-content.ts'
 import { UploadEnd, isGivenUp } from './upload-end.ts'
 import { UploadFinish } from './upload-finish.ts'
-import { Holds, Interrupted } from './upload-hold.ts'
+import { Holds, Interrupted, isWithin } from './upload-hold.ts'
 import type { Hold } from './upload-hold.ts'
 import { UploadRecords } from './upload-records.ts'
 import type { UploadRecord } from './upload-records.ts'
@@ -112,7 +112,10 @@ export class Upload {
   async cancel(): Promise<boolean> {
     const session = this.#session()
     if (session === undefined || session.stage === 'done') return false
-    await this.#end.giveUp(session)
+    const ending = this.#end.giveUp(session)
+    this.#given.defer(ending.catch(() => undefined))
+    // Recorded by now: whatever stands still, the session is over.
+    await isWithin(ending, this.#limits.patience)
     return true
   }
 
@@ -183,12 +186,11 @@ export class Upload {
       await drain(body)
       return refusal
     }
-    const hold = await this.#holds.take()
-    // Asked again: whoever held it before may have changed everything.
-    const late = hold === undefined ? this.#superseded() : this.#refusalOf(chunk, false)
+    const hold = await this.#holds.take(this.#limits.patience)
+    const late = this.#lateRefusalOf(chunk, hold)
     const session = this.#records.session()
-    if (hold === undefined || late !== undefined || session === undefined) {
-      hold?.end()
+    if (typeof hold === 'string' || late !== undefined || session === undefined) {
+      if (typeof hold !== 'string') hold.end()
       await drain(body)
       return late ?? UNKNOWN
     }
@@ -218,6 +220,12 @@ export class Upload {
     const { stage, offset, partSize } = session
     if (stage !== 'open' || isHeldByAnother) return { ok: false, reason: 'out-of-order', offset }
     return refusalOf(chunk, { offset, limit: partSize * this.#limits.maxParts })
+  }
+
+  /** The same, asked again when the session could be taken: whoever held it before may have changed everything. */
+  #lateRefusalOf(chunk: Chunk, hold: Hold | 'superseded' | 'late'): UploadRefusal | undefined {
+    if (hold === 'late') return LATER
+    return hold === 'superseded' ? this.#superseded() : this.#refusalOf(chunk, false)
   }
 
   /** The answer to a request whose session somebody else has taken over, or ended. */
@@ -280,7 +288,7 @@ export class Upload {
 
   async #finishHeld(): Promise<CloseAnswer> {
     const hold = await this.#holds.take()
-    if (hold === undefined) return UNKNOWN
+    if (typeof hold === 'string') return UNKNOWN
     try {
       const answer = await this.#finish.run(hold)
       // What has become a blob needs no memory here any more.
@@ -297,13 +305,7 @@ export class Upload {
   /** The result of a finish if it comes in time; if not, it goes on. */
   async #inTime(finish: Promise<CloseAnswer>): Promise<CloseAnswer> {
     this.#given.defer(finish.catch(() => undefined))
-    const { promise: late, resolve } = Promise.withResolvers<CloseAnswer>()
-    const timer = setTimeout(() => resolve(LATER), this.#limits.patience)
-    try {
-      return await Promise.race([finish, late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return (await isWithin(finish, this.#limits.patience)) ? finish : LATER
   }
 
   async #wakeSoon(): Promise<void> {
@@ -312,9 +314,8 @@ export class Upload {
   }
 
   #contentOf(session: UploadRecord): UploadContent {
-    const { bucket, now } = this.#given
     this.#content ??= new UploadContent(
-      { bucket, records: this.#records, now, limits: this.#limits },
+      { ...this.#given, records: this.#records, limits: this.#limits },
       session,
     )
     return this.#content

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
 import type { UploadRange } from '../oci/upload-range.ts'
 import type { Defer, Log, Now } from '../seams.ts'
+import type { SpareBuffers } from './spare-buffers.ts'
 
 /** The name of a session; `session` is what its URL says. */
 export interface UploadName {
@@ -25,7 +26,8 @@ export interface Chunk {
  * - `length`: body, `Content-Range` and `Content-Length` disagree.
  * - `digest`: the bytes have another digest, and the session is over; or it was closed with another digest.
  * - `too-large`: more than `limit` bytes.
- * - `later`: the session is still being closed; whoever asks again after so many seconds gets the result.
+ * - `later`: the session is still being closed, or storage stands still; whoever asks again after so many seconds
+ *   gets the result.
  * - `cut`: the body broke off; what has arrived is kept.
  */
 export type UploadRefusal =
@@ -57,6 +59,7 @@ export interface UploadGiven {
   readonly name: UploadName
   readonly storage: DurableObjectStorage
   readonly bucket: R2Bucket
+  readonly spareBuffers: SpareBuffers
   /** Hands the verified bytes over; `ok: false`: they are gone. May be repeated. */
   readonly adopt: (
     digest: Digest,
@@ -82,7 +85,7 @@ export interface UploadLimits {
   readonly maxParts: number
   /** SQLite takes rows of up to 2 MB. */
   readonly rowSize: number
-  /** A close is answered after so long; clients give up after 30 s. */
+  /** Whoever waits for a digest, or for a request before, is answered after so long; clients give up after 30 s. */
   readonly patience: number
   /** A session that has got no byte for so long ends. */
   readonly idle: number

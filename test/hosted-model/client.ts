@@ -5,7 +5,7 @@ import { GRACE } from '../../src/hosted/ledger.ts'
 import type { Tag } from '../../src/oci/reference.ts'
 import type { RepositoryName } from '../../src/oci/repository-name.ts'
 import { TAGS } from './contents.ts'
-import type { Blob3, Image } from './contents.ts'
+import type { SampleBlob, Image } from './contents.ts'
 import type { Facts } from './facts.ts'
 import type { Registry } from './registry.ts'
 import { ledgerOf } from './registry.ts'
@@ -26,7 +26,7 @@ export class Client {
   }
 
   /** Asks whether a blob is there, as whoever is about to push it does. */
-  head(repository: RepositoryName, blob: Blob3): Promise<Outcome> {
+  head(repository: RepositoryName, blob: SampleBlob): Promise<Outcome> {
     const fact = this.#facts.of(repository, blob.digest)
     const doing = fact.begin('touch')
     const until = this.#registry.world.now + GRACE
@@ -38,7 +38,7 @@ export class Client {
   }
 
   /** Uploads a blob. */
-  async upload(repository: RepositoryName, blob: Blob3): Promise<Outcome> {
+  async upload(repository: RepositoryName, blob: SampleBlob): Promise<Outcome> {
     const fact = this.#facts.of(repository, blob.digest)
     const doing = fact.begin('write')
     const until = this.#registry.world.now + GRACE
@@ -53,7 +53,11 @@ export class Client {
   }
 
   /** Takes a blob over from another repository. */
-  async mount(repository: RepositoryName, blob: Blob3, from: RepositoryName): Promise<Outcome> {
+  async mount(
+    repository: RepositoryName,
+    blob: SampleBlob,
+    from: RepositoryName,
+  ): Promise<Outcome> {
     const source = await this.head(from, blob)
     if (source !== 'done') return source
     const fact = this.#facts.of(repository, blob.digest)
@@ -103,19 +107,27 @@ export class Client {
     return this.putManifest(repository, image, tags)
   }
 
-  deleteBlob(repository: RepositoryName, blob: Blob3): Promise<Outcome> {
-    return this.#delete(repository, [blob.digest], () =>
-      this.#registry.deleteBlob(repository, blob),
+  deleteBlob(repository: RepositoryName, blob: SampleBlob): Promise<Outcome> {
+    return this.#delete(
+      repository,
+      [blob.digest],
+      async () => (await this.#registry.deleteBlob(repository, blob)) === true,
     )
   }
 
   deleteTag(repository: RepositoryName, tag: Tag): Promise<Outcome> {
-    return this.#delete(repository, [tag], () => this.#registry.deleteTag(repository, tag))
+    return this.#delete(
+      repository,
+      [tag],
+      async () => (await this.#registry.deleteTag(repository, tag)) === true,
+    )
   }
 
   deleteManifest(repository: RepositoryName, image: Image): Promise<Outcome> {
-    return this.#delete(repository, [image.digest, ...TAGS], () =>
-      this.#registry.deleteManifest(repository, image),
+    return this.#delete(
+      repository,
+      [image.digest, ...TAGS],
+      async () => (await this.#registry.deleteManifest(repository, image)) === true,
     )
   }
 

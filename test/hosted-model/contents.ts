@@ -3,12 +3,13 @@
 
 import { createHash } from 'node:crypto'
 import type { ManifestPut } from '../../src/hosted/ledger.ts'
+import { FREE } from '../../src/hosted/tag-rules.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { formatDigest } from '../../src/oci/digest.ts'
 import type { Tag } from '../../src/oci/reference.ts'
 
 /** A blob. */
-export interface Blob3 {
+export interface SampleBlob {
   readonly name: string
   readonly bytes: Uint8Array
   readonly digest: Digest
@@ -17,7 +18,7 @@ export interface Blob3 {
 /** A manifest, without the tags of one push. */
 export interface Image extends Omit<ManifestPut, 'tags'> {
   readonly name: string
-  readonly blobs: readonly Blob3[]
+  readonly blobs: readonly SampleBlob[]
   readonly images: readonly Image[]
 }
 
@@ -33,14 +34,14 @@ export function digestNow(bytes: Uint8Array): Digest {
 
 const MEDIA_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 
-function blob(name: string): Blob3 {
+function blob(name: string): SampleBlob {
   const bytes = new TextEncoder().encode(`the bytes of ${name}`)
   return { name, bytes, digest: digestNow(bytes) }
 }
 
 function image(
   name: string,
-  { blobs = [], images = [] }: { blobs?: readonly Blob3[]; images?: readonly Image[] },
+  { blobs = [], images = [] }: { blobs?: readonly SampleBlob[]; images?: readonly Image[] },
 ): Image {
   const bytes = new TextEncoder().encode(
     JSON.stringify({ name, names: [...blobs, ...images].map(({ digest }) => digest) }),
@@ -52,16 +53,27 @@ function image(
   const children = [...needs.blobs, ...needs.manifests]
   const digest = digestNow(bytes)
   const mediaType = MEDIA_TYPE
-  return { name, blobs, images, bytes, digest, mediaType, needs, children, referrer: undefined }
+  return {
+    name,
+    blobs,
+    images,
+    bytes,
+    digest,
+    mediaType,
+    needs,
+    children,
+    referrer: undefined,
+    tagRules: FREE,
+  }
 }
 
-const [A, B, C] = ['A', 'B', 'C'].map(blob) as [Blob3, Blob3, Blob3]
+const [A, B, C] = ['A', 'B', 'C'].map(blob) as [SampleBlob, SampleBlob, SampleBlob]
 const FIRST = image('first', { blobs: [A, B] })
 const SECOND = image('second', { blobs: [B, C] })
 const INDEX = image('index', { images: [FIRST] })
 
 /** The blobs. */
-export const BLOBS: readonly Blob3[] = [A, B, C]
+export const BLOBS: readonly SampleBlob[] = [A, B, C]
 /** The manifests. */
 export const IMAGES: readonly Image[] = [FIRST, SECOND, INDEX]
 /** The tags that they get. */

@@ -72,7 +72,7 @@ class Attempt {
       const outcome = await this.#run(() => flow.run(this.#client))
       if (outcome === 'done') this.#expectDone('the client was told')
       // The first alarms belong to the flow.
-      if (retry !== 'at-once') await this.#pass(world.now + 2 * MINUTE)
+      if (retry !== 'at-once') await this.#pass(world.now + (flow.lasts ?? 2 * MINUTE))
       this.#isWatched = false
       if (retry !== 'never') await this.#retry()
       await this.#pass(world.now + REST)

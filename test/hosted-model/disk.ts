@@ -15,7 +15,7 @@ export interface Life {
 
 /** The storage of one object. */
 export class Disk {
-  #database = new DatabaseSync(':memory:')
+  #opened: DatabaseSync | undefined
   #statements = new Map<string, StatementSync>()
   #depth = 0
   /** When the alarm rings; `isRinging`: its handler runs. */
@@ -46,6 +46,7 @@ export class Disk {
 
   /** Rows of a table that need not exist. */
   rows(table: string, query: string): Row[] {
+    if (this.#opened === undefined) return []
     const found = this.exec('SELECT 1 FROM sqlite_master WHERE name = ?', [table])
     return found.length > 0 ? this.exec(query) : []
   }
@@ -68,8 +69,7 @@ export class Disk {
 
   /** Empties the storage, the alarm included. */
   clear(): void {
-    this.#database.close()
-    this.#database = new DatabaseSync(':memory:')
+    this.close()
     this.#statements.clear()
     this.setAlarm(null)
     this.#touch()
@@ -82,11 +82,18 @@ export class Disk {
 
   /** Whether nothing is stored. */
   get isEmpty(): boolean {
+    if (this.#opened === undefined) return true
     return this.exec('SELECT 1 FROM sqlite_master LIMIT 1').length === 0
   }
 
   close(): void {
-    this.#database.close()
+    this.#opened?.close()
+    this.#opened = undefined
+  }
+
+  get #database(): DatabaseSync {
+    this.#opened ??= new DatabaseSync(':memory:')
+    return this.#opened
   }
 
   #touch(): void {
@@ -137,6 +144,7 @@ function cursorOf(rows: readonly Row[]) {
 
 /** A Durable Object gives bytes as an `ArrayBuffer`. */
 function converting(row: Row): Row {
+  if (!Object.values(row).some((value) => value instanceof Uint8Array)) return row
   const entries = Object.entries(row).map(([column, value]) => [
     column,
     value instanceof Uint8Array ? value.slice().buffer : value,

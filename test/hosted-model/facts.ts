@@ -22,6 +22,8 @@ export class Fact {
   value: string | undefined
   /** Since when whatever it names must be there, at the earliest. */
   putSince = 0
+  /** Whether its row was there when that was last looked at. */
+  hasStood = false
   #writing = 0
   #deleting = 0
   #lastWrite = 0

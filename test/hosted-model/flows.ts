@@ -1,10 +1,10 @@
 // What a client does in one go, for the crash matrix: what must be there before, what is done, and how one sees
 // that it is done.
 
-import type { Outcome } from './client.ts'
-import type { Client } from './client.ts'
+import { GRACE } from '../../src/hosted/ledger.ts'
+import type { Client, Outcome } from './client.ts'
 import { BLOBS, IMAGES, TAGS } from './contents.ts'
-import type { Blob3, Image } from './contents.ts'
+import type { SampleBlob, Image } from './contents.ts'
 import { REPOSITORIES } from './registry.ts'
 import type { RepositoryName } from '../../src/oci/repository-name.ts'
 import type { LedgerState } from './state.ts'
@@ -16,10 +16,12 @@ export interface Flow {
   readonly run: (client: Client) => Promise<Outcome>
   /** Whether a ledger shows that it is done; others show nothing else. */
   readonly isDone: (ledgers: ReadonlyMap<RepositoryName, LedgerState>) => boolean
+  /** How long what it sets going takes (milliseconds); a few alarms if nothing is said. */
+  readonly lasts?: number
 }
 
 const [FOO, OTHER] = REPOSITORIES as [RepositoryName, RepositoryName]
-const [A] = BLOBS as [Blob3]
+const [A] = BLOBS as [SampleBlob]
 const [FIRST, SECOND, INDEX] = IMAGES as [Image, Image, Image]
 const [LATEST] = TAGS
 
@@ -94,6 +96,13 @@ export const FLOWS: readonly Flow[] = [
     },
     run: (client) => client.deleteBlob(FOO, A),
     isDone: (ledgers) => ledgers.get(FOO)?.held.has(A.digest) === false,
+  },
+  {
+    name: 'delete of a blob, until its bytes are gone',
+    before: (client) => client.upload(FOO, A),
+    run: (client) => client.deleteBlob(FOO, A),
+    isDone: (ledgers) => ledgers.get(FOO)?.held.has(A.digest) === false,
+    lasts: 3 * GRACE,
   },
   {
     name: 'delete of a manifest',

@@ -21,7 +21,7 @@ export function broken(registry: Registry, facts: Facts): readonly string[] {
     ...ledgers(registry).flatMap((ledger) => [
       ...brokenBlobs(registry, ledger, claims),
       ...brokenManifests(registry, ledger),
-      ...brokenChildren(ledger, facts),
+      ...brokenChildren(ledger, facts, noteRows(ledger, facts)),
       ...brokenPromises(registry, ledger, facts),
     ]),
   ]
@@ -66,15 +66,28 @@ function brokenManifests({ stored }: Registry, ledger: LedgerState): readonly st
 }
 
 /** Whatever a manifest names is there, unless somebody has deleted it since. */
-function brokenChildren(ledger: LedgerState, facts: Facts): readonly string[] {
+function brokenChildren(
+  ledger: LedgerState,
+  facts: Facts,
+  fresh: ReadonlySet<string>,
+): readonly string[] {
   const { repository, held, manifests, children } = ledger
   const known = new Set(manifests)
   return children.flatMap(({ manifest, digest }) => {
     if (held.has(digest) || known.has(digest)) return []
     const since = facts.of(repository, manifest).putSince
-    if (facts.of(repository, digest).mayLack(since)) return []
+    if (!fresh.has(manifest) && facts.of(repository, digest).mayLack(since)) return []
     return [`${repository}: ${named(manifest)} has lost ${named(digest)}`]
   })
+}
+
+/** The manifests whose rows are new since this was asked last: what they name is there now, without excuse. */
+function noteRows({ repository, manifests }: LedgerState, facts: Facts): ReadonlySet<string> {
+  const fresh = manifests.filter((digest) => !facts.of(repository, digest).hasStood)
+  for (const { digest } of IMAGES) {
+    facts.of(repository, digest).hasStood = manifests.includes(digest)
+  }
+  return new Set(fresh)
 }
 
 /** What clients were told is so. */

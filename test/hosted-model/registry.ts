@@ -4,9 +4,10 @@
 import { Claims } from '../../src/hosted/claims.ts'
 import type { Adoption, ClaimAnswer, Content } from '../../src/hosted/claims.ts'
 import { RepositoryLedger } from '../../src/hosted/ledger.ts'
-import type { HoldAnswer, PutAnswer } from '../../src/hosted/ledger.ts'
+import type { HoldAnswer, PutAnswer, Removal } from '../../src/hosted/ledger.ts'
 import { repositoryOf } from '../../src/hosted/presence.ts'
 import { Records } from '../../src/hosted/records.ts'
+import { SpareBuffers } from '../../src/hosted/spare-buffers.ts'
 import { Upload } from '../../src/hosted/upload-session.ts'
 import type { CloseAnswer } from '../../src/hosted/upload-session.ts'
 import type { Digest } from '../../src/oci/digest.ts'
@@ -16,7 +17,7 @@ import { ManifestStore } from '../../src/storage/manifests.ts'
 import { RepositoryMarkers } from '../../src/storage/repositories.ts'
 import { bucketOf } from './bucket.ts'
 import type { Stored } from './bucket.ts'
-import type { Blob3, Image } from './contents.ts'
+import type { SampleBlob, Image } from './contents.ts'
 import type { Life } from './disk.ts'
 import { World } from './world.ts'
 import type { Wakeable, WorldGiven } from './world.ts'
@@ -46,7 +47,7 @@ export class Registry {
   }
 
   /** A blob of a repository, wanted by whoever is about to push. */
-  blob(repository: RepositoryName, { digest }: Blob3, isWanted: boolean) {
+  blob(repository: RepositoryName, { digest }: SampleBlob, isWanted: boolean) {
     return this.#toLedger(repository, 'blob', (ledger) => ledger.blob(digest, isWanted))
   }
 
@@ -63,7 +64,7 @@ export class Registry {
   }
 
   /** The end of a session, with all bytes. */
-  close(to: string, { name, digest, bytes }: Blob3): Promise<CloseAnswer> {
+  close(to: string, { name, digest, bytes }: SampleBlob): Promise<CloseAnswer> {
     const closing = { digest, range: undefined, length: bytes.byteLength }
     return this.world.send<Upload, CloseAnswer>({
       life: undefined,
@@ -74,7 +75,7 @@ export class Registry {
   }
 
   /** Makes a blob belong to a repository from which the caller may not read it: it may read it elsewhere. */
-  hold(repository: RepositoryName, { digest }: Blob3): Promise<HoldAnswer> {
+  hold(repository: RepositoryName, { digest }: SampleBlob): Promise<HoldAnswer> {
     return this.#toLedger(repository, 'hold', (ledger) => ledger.hold(digest))
   }
 
@@ -88,15 +89,15 @@ export class Registry {
     )
   }
 
-  deleteBlob(repository: RepositoryName, { digest }: Blob3): Promise<boolean> {
+  deleteBlob(repository: RepositoryName, { digest }: SampleBlob): Promise<Removal> {
     return this.#toLedger(repository, 'delete blob', (ledger) => ledger.deleteBlob(digest))
   }
 
-  deleteManifest(repository: RepositoryName, { digest }: Image): Promise<boolean> {
+  deleteManifest(repository: RepositoryName, { digest }: Image): Promise<Removal> {
     return this.#toLedger(repository, 'delete manifest', (ledger) => ledger.deleteManifest(digest))
   }
 
-  deleteTag(repository: RepositoryName, tag: Tag): Promise<boolean> {
+  deleteTag(repository: RepositoryName, tag: Tag): Promise<Removal> {
     return this.#toLedger(repository, 'delete tag', (ledger) => ledger.deleteTag(tag))
   }
 
@@ -134,6 +135,7 @@ export class Registry {
           name: { repository, session },
           storage,
           bucket,
+          spareBuffers: new SpareBuffers(1),
           ...this.#uploadStubs(repository, life),
           ...seams,
         })

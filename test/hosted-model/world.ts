@@ -302,6 +302,7 @@ export class World {
     const settle: Settle = async (what, effect) => {
       if (life.isDead || !this.#survives('before', what, life)) return never()
       const value = effect()
+      // Nothing else comes to an object while it waits for its own storage (the platform's input gate).
       return this.#survives('after', what, life) ? value : never()
     }
     const object = this.#given.make(name, life, storageOf(this.disk(name), life, settle))

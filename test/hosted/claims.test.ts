@@ -125,6 +125,19 @@ describe('adopt', () => {
     })
   })
 
+  it('heals once: of two uploads at once that find the bytes lost, one is kept and the other deleted', async () => {
+    const { digest, content } = await store()
+    const again = [await store(), await store()]
+    await keepClaims(digest, async ({ claims }) => {
+      await claims.adopt(content)
+      await env.BLOBS.delete(hostedContentKey(content.id))
+      await Promise.all(again.map((each) => claims.adopt(each.content)))
+      const claim = await claims.claim(FOO, 1)
+      const kept = claim.ok ? [`hosted/content/${claim.content.id}`] : []
+      expect(await keys('hosted/content/')).toEqual(kept)
+    })
+  })
+
   it('takes nothing while storage does not say whether the bytes that it has are there', async () => {
     const { digest, content } = await store()
     const other = await store()

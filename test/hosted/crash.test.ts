@@ -1,17 +1,18 @@
-// The crash matrix on real objects and real R2, for the steps that R2 shows: every object dies around one of
-// them. All interleavings and messages are in test/hosted-model, on the same classes (design §3).
+// The crash matrix on real objects and real R2, for the steps that R2 shows: one of them fails, with or without
+// its effect, and every object forgets what it has not stored. Deaths, messages and interleavings are in
+// test/hosted-model, on the same classes (design §3).
 
 import {
   evictAllDurableObjects,
   listDurableObjectIds,
   reset,
   runDurableObjectAlarm,
-  runInDurableObject,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import type { BlobClaims, HostedLedger, UploadSession } from '../../src/objects.ts'
 import { bytesOf } from '../support/answer.ts'
-import { silence } from '../support/broken.ts'
+import { storageIsAway } from '../support/broken.ts'
 import { DAY, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
 import {
@@ -90,60 +91,57 @@ async function expectWholeOrNothing(registry: HostedRegistry, name: string, imag
 
 const METHODS = ['put', 'delete', 'head'] as const
 
-/** Around the n-th operation that objects ask of R2 from now on, they die: it has its effect, or none. */
-function dieAt(n: number, when: 'before' | 'after') {
-  const { promise: reached, resolve } = Promise.withResolvers<void>()
+/** The n-th operation that objects ask of R2 from now on fails: it has its effect, or none. */
+function failAt(n: number, when: 'before' | 'after') {
   const bucket = Object.getPrototypeOf(env.BLOBS) as R2Bucket
   let count = 0
-  for (const method of METHODS) {
+  const spies = METHODS.map((method) => {
     const real = bucket[method] as (...args: unknown[]) => Promise<unknown>
-    vi.spyOn(bucket, method).mockImplementation(async function (
-      this: R2Bucket,
-      ...args: unknown[]
-    ) {
+    const operate = async function (this: R2Bucket, ...args: unknown[]) {
       count += 1
       if (count !== n) return Reflect.apply(real, this, args)
       if (when === 'after') await Reflect.apply(real, this, args)
-      resolve()
-      return silence()
-    } as never)
-  }
-  return { reached, count: () => count }
-}
-
-/** Runs a request during which all objects die. */
-async function dying(request: () => Promise<unknown>, n: number, when: 'before' | 'after') {
-  const { reached, count } = dieAt(n, when)
-  const answered = request().catch(() => undefined)
-  await Promise.race([reached, answered])
-  const isReached = count() >= n
-  if (isReached) await abortAll()
-  await answered
-  vi.restoreAllMocks()
-  return isReached
-}
-
-const OBJECTS = [env.UPLOAD_SESSION, env.HOSTED_LEDGER, env.BLOB_CLAIMS] as const
-
-/** Ends every object as the platform does that resets it. */
-async function abortAll(): Promise<void> {
-  for (const namespace of OBJECTS) {
-    for (const id of await listDurableObjectIds(namespace)) {
-      const aborted = runInDurableObject(namespace.get(id), (_, state) => state.abort())
-      await aborted.catch(() => undefined)
+      return storageIsAway()
     }
+    return vi.spyOn(bucket, method).mockImplementation(operate as never)
+  })
+  return {
+    count: () => count,
+    restore: () => {
+      for (const spy of spies) spy.mockRestore()
+    },
   }
+}
+
+/** Runs a request in which an operation fails; afterwards no object remembers what is not stored. */
+async function failing(
+  request: () => Promise<unknown>,
+  settle: () => Promise<void>,
+  at: { readonly n: number; readonly when: 'before' | 'after' },
+): Promise<boolean> {
+  const { count, restore } = failAt(at.n, at.when)
+  await request()
+  await settle()
+  await evictAllDurableObjects()
+  restore()
+  return count() >= at.n
 }
 
 /** Rings all alarms again and again, until nothing changes any more. */
 async function rest(clock: Clock): Promise<void> {
   for (let day = 0; day < 6; day++) {
     clock.advance(DAY)
-    for (const namespace of OBJECTS) {
-      for (const id of await listDurableObjectIds(namespace)) {
-        await runDurableObjectAlarm(namespace.get(id))
-      }
-    }
+    await ring(env.UPLOAD_SESSION)
+    await ring(env.HOSTED_LEDGER)
+    await ring(env.BLOB_CLAIMS)
+  }
+}
+
+async function ring<Kind extends UploadSession | HostedLedger | BlobClaims>(
+  namespace: DurableObjectNamespace<Kind>,
+): Promise<void> {
+  for (const id of await listDurableObjectIds(namespace)) {
+    await runDurableObjectAlarm(namespace.get(id))
   }
 }
 
@@ -192,7 +190,7 @@ const CELLS = FLOWS.flatMap((flow) =>
   ),
 )
 
-describe('every object dies', () => {
+describe('storage fails, and every object is evicted', () => {
   it.each(CELLS)(
     'in a $name, $when operation $at of storage: nothing is broken, a retry completes, nothing is left over',
     async ({ before, run, want, at, when, left }) => {
@@ -201,12 +199,12 @@ describe('every object dies', () => {
       const image = await imageOf(at)
       await before(registry, image)
       await registry.settle()
-      expect(await dying(() => run(registry, image), at, when)).toBe(true)
-      clock.advance(0)
+      const isReached = await failing(() => run(registry, image), registry.settle, { n: at, when })
+      expect(isReached).toBe(true)
       await expectWholeOrNothing(registry, FOO, image)
       expect(await run(registry, image)).toBe(want)
       await expectWholeOrNothing(registry, FOO, image)
-      await rest(stopClockAgain(clock))
+      await rest(clock)
       expect(await keys('hosted/')).toHaveLength(left)
     },
   )
@@ -236,15 +234,3 @@ describe('objects that are evicted between any two requests', () => {
     expect(await keys('repositories/hosted/')).toEqual([])
   })
 })
-
-/** The clock, after mocks were restored. */
-function stopClockAgain(clock: Clock): Clock {
-  let now = clock.now()
-  vi.spyOn(Date, 'now').mockImplementation(() => now)
-  return {
-    now: () => now,
-    advance: (milliseconds) => {
-      now += milliseconds
-    },
-  }
-}

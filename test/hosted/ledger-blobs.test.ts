@@ -174,6 +174,25 @@ describe('hold', () => {
       { claimsOf },
     )
   })
+
+  it('releases with a counter that counts, where its claims know more than it does', async () => {
+    const blob = await adopted()
+    const { messages, claimsOf } = counting()
+    await keepLedger(
+      NAME,
+      async ({ ledger, settle }) => {
+        await ledger.hold(blob.digest)
+        // What the restored ledger does not know of.
+        await claims(blob.digest).claim(FOO, 41)
+        expect(await ledger.deleteBlob(blob.digest)).toBe(true)
+        await settle()
+        await ledger.alarm()
+        expect(messages).toEqual(['claim 1', 'release 2', 'release 42'])
+        expect(await holders(blob)).toEqual([])
+      },
+      { claimsOf },
+    )
+  })
 })
 
 describe('delete', () => {
@@ -223,8 +242,9 @@ describe('delete', () => {
     const blob = await adopted()
     const claimsOf = stubs((real) => ({
       release: async (name, counter) => {
-        await real.release(name, counter)
+        const answer = await real.release(name, counter)
         if (!isAnswered) await away()
+        return answer
       },
     }))
     await keepLedger(

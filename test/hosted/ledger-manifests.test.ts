@@ -9,7 +9,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { hostedManifestKey } from '../../src/storage/keys.ts'
 import { silence, storageIsAway } from '../support/broken.ts'
 import { DAY, MINUTE, SECOND } from '../support/clock.ts'
-import { keepLedger, keys, manifestPut, store } from '../support/hosted-objects.ts'
+import { everyChance, keepLedger, keys, manifestPut, store } from '../support/hosted-objects.ts'
 import type { Uploaded } from '../support/hosted-objects.ts'
 import { repository, tag } from '../support/parsed.ts'
 
@@ -36,15 +36,18 @@ async function push(ledger: RepositoryLedger): Promise<Uploaded> {
 
 /** An R2 method that does what it should when it is told to. */
 function held(method: 'put' | 'delete') {
-  const asked = Promise.withResolvers<void>()
+  const [asked, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   const replaced = async (...args: never[]) => {
     const isManifest = String(args[0]).startsWith('hosted/manifests/')
     if (isManifest) asked.resolve()
     if (isManifest) await released
-    return Reflect.apply(env.BLOBS[method], env.BLOBS, args)
+    const result: unknown = await Reflect.apply(env.BLOBS[method], env.BLOBS, args)
+    if (isManifest) done.resolve()
+    return result
   }
-  return { methods: { [method]: replaced }, asked: asked.promise, release }
+  const methods = { [method]: replaced }
+  return { methods, asked: asked.promise, release, done: done.promise }
 }
 
 describe('what a manifest needs', () => {
@@ -260,7 +263,7 @@ describe('the bytes of a manifest', () => {
   })
 
   it('do not outlive a put that was given up because storage was late', async () => {
-    const { methods, asked, release } = held('put')
+    const { methods, asked, release, done } = held('put')
     await keepLedger(
       NAME,
       async ({ ledger }) => {
@@ -273,7 +276,9 @@ describe('the bytes of a manifest', () => {
         vi.useRealTimers()
         await expect(answer).rejects.toThrow('does not take')
         const alarm = ledger.alarm()
+        await everyChance()
         release()
+        await done
         await alarm
         expect(await manifests()).toEqual([])
         // Nor does it come to stand behind the back of whoever was told that it failed.

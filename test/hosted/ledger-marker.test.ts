@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { markerKey } from '../../src/storage/keys.ts'
 import { silence, storageIsAway } from '../support/broken.ts'
 import { MINUTE, SECOND } from '../support/clock.ts'
-import { keepLedger, keys, manifestPut, store } from '../support/hosted-objects.ts'
+import { everyChance, keepLedger, keys, manifestPut, store } from '../support/hosted-objects.ts'
 import type { KeptLedger, Uploaded } from '../support/hosted-objects.ts'
 
 afterEach(async () => {
@@ -35,15 +35,18 @@ function countRows({ rows }: Pick<KeptLedger, 'rows'>): number {
 
 /** R2 in which writing or removing a marker is told, and waits until it is let go. */
 function held(method: 'put' | 'delete') {
-  const asked = Promise.withResolvers<void>()
+  const [asked, done] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
   const replaced = async (...args: never[]) => {
     const isMarker = String(args[0]) === MARKER
     if (isMarker) asked.resolve()
     if (isMarker) await released
-    return Reflect.apply(env.BLOBS[method], env.BLOBS, args)
+    const result: unknown = await Reflect.apply(env.BLOBS[method], env.BLOBS, args)
+    if (isMarker) done.resolve()
+    return result
   }
-  return { methods: { [method]: replaced }, asked: asked.promise, release }
+  const methods = { [method]: replaced }
+  return { methods, asked: asked.promise, release, done: done.promise }
 }
 
 describe('the marker', () => {
@@ -160,7 +163,7 @@ describe('the marker', () => {
   })
 
   it('that was late does not stay behind', async () => {
-    const { methods, asked, release } = held('put')
+    const { methods, asked, release, done } = held('put')
     const blob = await adopted()
     await keepLedger(
       NAME,
@@ -173,7 +176,9 @@ describe('the marker', () => {
         vi.useRealTimers()
         await expect(first).rejects.toThrow('does not take the marker')
         const alarm = ledger.alarm()
+        await everyChance()
         release()
+        await done
         await alarm
         expect(await markers()).toEqual([])
         expect(await alarmIn()).toBeUndefined()

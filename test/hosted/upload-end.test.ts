@@ -5,7 +5,7 @@ import { reset, runDurableObjectAlarm } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it } from 'vitest'
 import { keysIn } from '../support/blob.ts'
-import { storageIsAway } from '../support/broken.ts'
+import { broken, storageIsAway } from '../support/broken.ts'
 import { DAY, HOUR, MINUTE } from '../support/clock.ts'
 import {
   PART,
@@ -149,17 +149,36 @@ describe('a session that is cancelled', () => {
 
   it('is not closed by a PUT whose body ends in that moment', async () => {
     const { bytes, digest } = await noise(1000)
-    await inSession(async ({ upload, storage }) => {
-      await upload.open()
-      const held = heldBody()
-      const closing = upload.close({ ...STREAM, digest }, held.body)
-      held.send(bytes)
-      const cancelling = upload.cancel()
-      held.end()
-      expect(await cancelling).toBe(true)
-      expect(await closing).toEqual(UNKNOWN)
-      await expectEmpty(storage)
-    })
+    const gate = Promise.withResolvers<void>()
+    let isOpened = false
+    await inSession(
+      async ({ upload, storage }) => {
+        await upload.open()
+        isOpened = true
+        const held = heldBody()
+        const closing = upload.close({ ...STREAM, digest }, held.body)
+        await held.asked
+        const cancelling = upload.cancel()
+        held.send(bytes)
+        held.end()
+        // The body has ended by then.
+        await new Promise((resolve) => setTimeout(resolve, 0))
+        gate.resolve()
+        expect(await cancelling).toBe(true)
+        expect(await closing).toEqual(UNKNOWN)
+        await expectEmpty(storage)
+      },
+      {
+        change: ({ storage }) => ({
+          storage: broken(storage, {
+            setAlarm: async (at: number) => {
+              await storage.setAlarm(at)
+              if (isOpened) await gate.promise
+            },
+          }),
+        }),
+      },
+    )
     await expectNothingStored()
   })
 
@@ -189,6 +208,34 @@ describe('a session that is cancelled', () => {
     expect(open.size).toBe(0)
   })
 
+  it('is over at once though storage stands still', async () => {
+    const { bytes } = await noise(PART)
+    const begun = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    const { bucket, open } = watchBucket(async (operation, run) => {
+      if (operation === 'uploadPart') {
+        begun.resolve()
+        await gate.promise
+      }
+      return run()
+    })
+    await inSession(
+      async ({ upload, storage, settle }) => {
+        await upload.open()
+        const appending = upload.append(STREAM, bodyOf([bytes]))
+        await begun.promise
+        expect(await upload.cancel()).toBe(true)
+        expect(await upload.status()).toEqual(UNKNOWN)
+        gate.resolve()
+        expect(await appending).toEqual(UNKNOWN)
+        await settle()
+        await expectEmpty(storage)
+      },
+      { given: { bucket }, limits: { patience: 10 } },
+    )
+    expect(open.size).toBe(0)
+  })
+
   it('is unharmed by a multipart upload that R2 has ended itself', async () => {
     const { bytes } = await noise(PART)
     const { bucket } = watchBucket((operation, run) => {
@@ -207,10 +254,12 @@ describe('a session that is cancelled', () => {
   })
 
   it.each([
-    { name: 'while its bytes are stored', at: 'complete' },
-    { name: 'while they are read', at: 'get' },
-  ])('ends a PUT $name', async ({ at }) => {
-    const { bytes, digest } = await noise(PART + 9)
+    { name: 'while its bytes are put', at: 'put', size: 1000, isEvicted: false },
+    { name: 'while they become one object', at: 'complete', size: PART + 9, isEvicted: false },
+    { name: 'while they do, not verified yet', at: 'complete', size: PART + 9, isEvicted: true },
+    { name: 'while they are read', at: 'get', size: PART + 9, isEvicted: true },
+  ])('ends a PUT $name', async ({ at, size, isEvicted }) => {
+    const { bytes, digest } = await noise(size)
     const begun = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
     const { bucket, open } = watchBucket(async (operation, run) => {
@@ -225,7 +274,7 @@ describe('a session that is cancelled', () => {
       async (session) => {
         await session.upload.open()
         await session.append(bytes)
-        session.evict()
+        if (isEvicted) session.evict()
         const closing = session.close(digest)
         await begun.promise
         const cancelling = session.upload.cancel()

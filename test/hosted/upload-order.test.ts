@@ -15,27 +15,12 @@ import {
   inSession,
   noise,
   piecesOf,
+  refusedBody,
   watchBucket,
 } from '../support/upload.ts'
 import type { Session } from '../support/upload.ts'
 
 afterEach(() => reset())
-
-/** A body that is refused: the client that still writes it sees the answer only when somebody has read it. */
-function refusedBody() {
-  let left = 3
-  const body = new ReadableStream<Uint8Array>(
-    {
-      pull(controller) {
-        left -= 1
-        if (left < 0) controller.close()
-        else controller.enqueue(new Uint8Array(1))
-      },
-    },
-    { highWaterMark: 0 },
-  )
-  return { body, isDrained: () => left < 0 }
-}
 
 const offsetOf = async ({ upload }: Session) => {
   const status = await upload.status()
@@ -333,6 +318,39 @@ describe('two requests for one session', () => {
         expect(await close(digest)).toMatchObject({ ok: true })
       },
       { given: { bucket } },
+    )
+    await expectStored(bytes, digest)
+  })
+
+  it('the second is told to come later when storage does not let the first go', async () => {
+    const { bytes, digest } = await noise(PART + 5)
+    const begun = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    let parts = 0
+    const { bucket } = watchBucket(async (operation, run) => {
+      if (operation === 'uploadPart' && parts++ === 0) {
+        begun.resolve()
+        await gate.promise
+      }
+      return run()
+    })
+    await inSession(
+      async ({ upload, close, settle }) => {
+        await upload.open()
+        const first = upload.append(STREAM, bodyOf([bytes]))
+        await begun.promise
+        const chunk = chunkAt(0, bytes.byteLength)
+        const later = { ok: false, reason: 'later', retryAfter: 10 }
+        expect(await upload.append(chunk, bodyOf([bytes]))).toEqual(later)
+        expect(await upload.append(chunk, bodyOf([bytes]))).toEqual(later)
+        expect(await upload.append(STREAM, null)).toMatchObject({ reason: 'out-of-order' })
+        gate.resolve()
+        expect(await first).toMatchObject({ reason: 'out-of-order' })
+        await settle()
+        expect(await upload.append(chunk, bodyOf([bytes]))).toMatchObject({ ok: true })
+        expect(await close(digest)).toMatchObject({ ok: true })
+      },
+      { given: { bucket }, limits: { patience: 10 } },
     )
     await expectStored(bytes, digest)
   })

@@ -7,6 +7,7 @@ import { Claims } from '../../src/hosted/claims.ts'
 import type { Content } from '../../src/hosted/claims.ts'
 import { RepositoryLedger } from '../../src/hosted/ledger.ts'
 import type { ManifestPut, RepositoryLedgerGiven } from '../../src/hosted/ledger.ts'
+import { FREE } from '../../src/hosted/tag-rules.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { hostedContentKey } from '../../src/storage/keys.ts'
@@ -43,6 +44,11 @@ export async function isStored({ id }: Content): Promise<boolean> {
 export async function keys(prefix: string): Promise<readonly string[]> {
   const { objects } = await env.BLOBS.list({ prefix })
   return objects.map(({ key }) => key)
+}
+
+/** Whatever waits for storage alone, and not for its turn, has every chance to go on. */
+export async function everyChance(): Promise<void> {
+  for (let time = 0; time < 10; time++) await env.BLOBS.head('nothing')
 }
 
 /** What every object is used with. */
@@ -133,6 +139,7 @@ export async function manifestPut(
     tags: [],
     referrer: undefined,
     needs: { blobs, manifests },
+    tagRules: FREE,
     ...changed,
   }
 }

@@ -5,6 +5,7 @@ import { runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { expect } from 'vitest'
 import { sampleBytes } from '../../cli/sample-layer.ts'
+import { SpareBuffers } from '../../src/hosted/spare-buffers.ts'
 import { Upload } from '../../src/hosted/upload-session.ts'
 import type { Chunk, UploadGiven, UploadLimits } from '../../src/hosted/upload-session.ts'
 import { UPLOAD_LIMITS } from '../../src/hosted/upload.ts'
@@ -46,6 +47,8 @@ export interface HeldBody {
   readonly body: ReadableStream<Uint8Array>
   readonly send: (chunk: Uint8Array) => void
   readonly end: () => void
+  /** Resolves when somebody reads it. */
+  readonly asked: Promise<void>
   /** Resolves when whoever reads it reads no further. */
   readonly cancelled: Promise<void>
 }
@@ -53,19 +56,44 @@ export interface HeldBody {
 /** Makes such a body. */
 export function heldBody(): HeldBody {
   const { promise: cancelled, resolve } = Promise.withResolvers<void>()
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
   let held: ReadableStreamDefaultController<Uint8Array> | undefined
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      held = controller
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        held = controller
+      },
+      pull: () => ask(),
+      cancel: () => resolve(),
     },
-    cancel: () => resolve(),
-  })
+    { highWaterMark: 0 },
+  )
   return {
     body,
+    asked,
     cancelled,
     send: (chunk) => held?.enqueue(chunk),
     end: () => held?.close(),
   }
+}
+
+/** A body that is refused: the client that still writes it sees the answer only when somebody has read it. */
+export function refusedBody(): {
+  readonly body: ReadableStream<Uint8Array>
+  readonly isDrained: () => boolean
+} {
+  let left = 3
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        left -= 1
+        if (left < 0) controller.close()
+        else controller.enqueue(new Uint8Array(1))
+      },
+    },
+    { highWaterMark: 0 },
+  )
+  return { body, isDrained: () => left < 0 }
 }
 
 /** Cuts bytes into pieces of one size. */
@@ -126,6 +154,7 @@ export async function inSession<Value>(
       name: { repository: REPOSITORY, session: name },
       storage,
       bucket: env.BLOBS,
+      spareBuffers: new SpareBuffers(1),
       adopt: async (digest, content) => env.BLOB_CLAIMS.getByName(digest).adopt(content),
       disown: async (digest, id) => env.BLOB_CLAIMS.getByName(digest).disown(id),
       hold,
