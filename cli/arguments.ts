@@ -1,6 +1,7 @@
 // The command line of `npm start`: options in, settings out, and the text of `--help`.
 
 import { parseArgs } from 'node:util'
+import type { ParseArgsConfig } from 'node:util'
 
 /** What `npm start` was asked to do. */
 export interface ServeArguments {
@@ -22,7 +23,8 @@ export const HELP = `npm start -- [options]: run the registry on this machine
 
   --host <address>     listen here (127.0.0.1)
   --port <number>      listen on this port (5050); 0 for any that is free
-  --persist-to <path>  keep the state in this folder (.entrepot)
+  --persist-to <path>  keep the state in this folder (.entrepot), and in its file \`administrator\`
+                       the secret that \`npm run account\` uses
   --var <NAME:VALUE>   set a variable of wrangler.toml or a secret, JSON where it is structured;
                        may be given several times, and wins over wrangler.toml and .dev.vars
   --help               print this
@@ -44,28 +46,30 @@ export function parseArguments(args: readonly string[]): ServeArguments | 'help'
   }
 }
 
-interface Options {
-  readonly host?: string | undefined
-  readonly port?: string | undefined
-  readonly 'persist-to'?: string | undefined
-  readonly var?: string[] | undefined
-  readonly help?: boolean | undefined
+function parseOptions(args: readonly string[]) {
+  return parseCommandLine({
+    args: [...args],
+    options: {
+      host: { type: 'string' },
+      port: { type: 'string' },
+      'persist-to': { type: 'string' },
+      var: { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
+    },
+  }).values
 }
 
-function parseOptions(args: readonly string[]): Options {
+/**
+ * Node's parser.
+ * @throws {ArgumentError} with the first sentence of what it says: it explains at length how to pass arguments that
+ *   are none.
+ */
+export function parseCommandLine<const T extends ParseArgsConfig>(
+  config: T,
+): ReturnType<typeof parseArgs<T>> {
   try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        host: { type: 'string' },
-        port: { type: 'string' },
-        'persist-to': { type: 'string' },
-        var: { type: 'string', multiple: true },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values
+    return parseArgs(config)
   } catch (error) {
-    // Node explains at length how to pass a positional argument; the first sentence says what is wrong.
     const message = error instanceof Error ? error.message.split('. ')[0] : String(error)
     throw new ArgumentError(`${message} (--help lists the options)`, { cause: error })
   }

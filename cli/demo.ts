@@ -10,6 +10,7 @@ import { pull } from './puller.ts'
 import { addSample, sampleImage, sampleIndex } from './sample-image.ts'
 import { serve } from './serve.ts'
 import type { Registry } from './serve.ts'
+import { formatTable } from './table.ts'
 import { listenUpstream } from './upstream-listener.ts'
 import { SampleUpstream } from './upstream.ts'
 
@@ -100,18 +101,7 @@ function printRows(rows: readonly Row[]): void {
     `${milliseconds.toFixed(0)} ms`,
     requests,
   ])
-  const table = [['pull', 'bytes', 'time', 'upstream requests'], ...cells]
-  const widths = table[0]?.map((_, column) =>
-    Math.max(...table.map((row) => row[column]?.length ?? 0)),
-  )
-  for (const row of table) {
-    console.log(
-      row
-        .map((cell, column) => cell.padEnd(widths?.[column] ?? 0))
-        .join('   ')
-        .trimEnd(),
-    )
-  }
+  console.log(formatTable([['pull', 'bytes', 'time', 'upstream requests'], ...cells]))
 }
 
 await main()

@@ -9,6 +9,7 @@ import { Log, LogLevel, Miniflare, MiniflareCoreError, convertV4MiniflareOptions
 
 import type { Config } from '../src/config.ts'
 import { ConfigError, parseConfig } from '../src/config.ts'
+import { AdministratorError, administratorFile, withAdministrator } from './administrator.ts'
 import type { ServeArguments } from './arguments.ts'
 import { ArgumentError, HELP, parseArguments } from './arguments.ts'
 import type { WorkerDescription } from './worker-bundle.ts'
@@ -28,6 +29,8 @@ export interface ServeOptions extends ServeArguments {
 export interface Registry {
   readonly url: URL
   readonly config: Config
+  /** The file that holds the secret of the local administrator, unless `ACCOUNTS` has one. */
+  readonly administrator: string | undefined
   /** Ends it; the state stays. */
   readonly stop: () => Promise<void>
 }
@@ -40,16 +43,21 @@ export class ServeError extends Error {
 /**
  * Starts a registry and returns when it listens.
  * @throws {ConfigError} before anything is started, when a setting is wrong.
+ * @throws {AdministratorError} when the local administrator's file cannot be made or read.
  * @throws {ServeError} when the address is taken or not of this machine.
  */
 export async function serve(options: ServeOptions): Promise<Registry> {
   const worker = describeWorker({ secrets: options.secrets ?? true })
-  const settings = { ...worker.settings, ...options.vars }
+  const given: Readonly<Record<string, Json>> = { ...worker.settings, ...options.vars }
+  parseConfig(given)
+  const accounts = await withAdministrator(given['ACCOUNTS'], options.persistTo)
+  const settings = { ...given, ...(accounts !== undefined && { ACCOUNTS: accounts }) }
   const config = parseConfig(settings)
   const miniflare = await start(options, worker, settings)
   return {
     url: await miniflare.unsafeGetDirectURL(worker.name),
     config,
+    administrator: accounts === undefined ? undefined : administratorFile(options.persistTo),
     stop: () => miniflare.dispose(),
   }
 }
@@ -105,10 +113,15 @@ function reasonOf(error: unknown): string | undefined {
   return /direct:\d+:\w+\\*": (?:bind|getaddrinfo)\(\): ([^"]*)/.exec(error.message)?.[1]
 }
 
-/** The address, one line to try, and what may surprise. */
-function greet({ url, config }: Registry, { persistTo }: ServeArguments): string {
+/** The address, one line to try, where the administrator's secret is, and what may surprise. */
+function greet({ url, config, administrator }: Registry, { persistTo }: ServeArguments): string {
   return [
     `entrepot listens on ${url.origin} and keeps its state in ${persistTo}`,
+    ...(administrator === undefined
+      ? []
+      : [
+          `Accounts: npm run account -- --help (the administrator's secret is in ${administrator})`,
+        ]),
     `Try: ${exampleOf(url, config)}`,
     ...config.warnings.map((warning) => `Warning: ${warning}`),
   ].join('\n')
@@ -153,7 +166,7 @@ if (import.meta.main) {
   try {
     await main()
   } catch (error) {
-    const isExpected = [ConfigError, ArgumentError, ServeError].some(
+    const isExpected = [ConfigError, ArgumentError, ServeError, AdministratorError].some(
       (kind) => error instanceof kind,
     )
     console.error(isExpected && error instanceof Error ? error.message : error)

@@ -1,13 +1,15 @@
 // Vars and secrets made into a validated `Config`, once per isolate and before `npm start` listens.
 // Fails closed: an unknown key, a wrong value and a setting of a later version all stop the start.
 
-import type { Action, AnonymousGrants, Grant } from './auth/policy.ts'
-import { ACTIONS } from './auth/policy.ts'
+import type { Account } from './auth/account.ts'
+import type { OIDCIssuer } from './auth/oidc.ts'
+import type { AnonymousGrants } from './auth/policy.ts'
 import type { AddressTable } from './oci/address.ts'
 import type { Pattern } from './oci/pattern.ts'
 import { parsePattern } from './oci/pattern.ts'
 import type { RepositoryName } from './oci/repository-name.ts'
 import type { Credential, Upstream } from './upstream/upstream.ts'
+import { readAccounts, readAnonymous, readIssuers, readPublicURL } from './config/access.ts'
 import type { Setting } from './config/setting.ts'
 import {
   ConfigError,
@@ -15,7 +17,6 @@ import {
   readList,
   readMember,
   readObject,
-  readPattern,
   readText,
   refuse,
   refuseReserved,
@@ -38,6 +39,12 @@ export interface Config {
   readonly hosted: readonly HostedEntry[]
   /** What a caller without an account may do. */
   readonly anonymous: AnonymousGrants
+  /** Accounts that are there from the start. */
+  readonly accounts: readonly Account[]
+  /** Whose tokens log in. */
+  readonly issuers: readonly OIDCIssuer[]
+  /** Where clients reach the registry, if its requests do not show it. */
+  readonly publicURL: URL | undefined
   /** One sentence per setting that is accepted but may surprise its author. */
   readonly warnings: readonly string[]
 }
@@ -51,11 +58,22 @@ const BINDINGS = [
   'HOSTED_LEDGER',
   'UPLOAD_SESSION',
   'BLOB_CLAIMS',
+  'AUTHORITY',
 ]
-const VARS = ['UPSTREAMS', 'DEFAULT_UPSTREAM', 'HOSTED', 'ANONYMOUS', 'REDIRECT']
-const SECRETS = ['UPSTREAM_CREDENTIALS']
-const RESERVED_VARS = ['S3_ENDPOINT', 'S3_BUCKET', 'OIDC_ISSUERS']
-const RESERVED_SECRETS = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY', 'ACCOUNTS']
+/** Without these nothing is limited. */
+const LIMITS = ['LOGIN_LIMIT', 'FILL_LIMIT']
+const VARS = [
+  'UPSTREAMS',
+  'DEFAULT_UPSTREAM',
+  'HOSTED',
+  'ANONYMOUS',
+  'OIDC_ISSUERS',
+  'PUBLIC_URL',
+  'REDIRECT',
+]
+const SECRETS = ['UPSTREAM_CREDENTIALS', 'ACCOUNTS']
+const RESERVED_VARS = ['S3_ENDPOINT', 'S3_BUCKET']
+const RESERVED_SECRETS = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY']
 const DOCKER_HUB = 'docker.io'
 
 /**
@@ -73,7 +91,7 @@ export function settingsOf(env: object): Readonly<Record<string, unknown>> {
     }
   }
   return Object.fromEntries(
-    entries.filter(([name]) => !BINDINGS.includes(name) && !name.startsWith('__')),
+    entries.filter(([name]) => ![...BINDINGS, ...LIMITS].includes(name) && !name.startsWith('__')),
   )
 }
 
@@ -105,6 +123,9 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
     },
     hosted,
     anonymous,
+    accounts: readAccounts(setting('ACCOUNTS')),
+    issuers: readIssuers(setting('OIDC_ISSUERS')),
+    publicURL: readPublicURL(setting('PUBLIC_URL')),
     warnings: warningsOf(anonymous, named),
   }
 }
@@ -112,6 +133,16 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
 /** Whether manifests of a hosted repository may name content that is not there: some entry that matches it says so. */
 export function isSparse({ hosted }: Pick<Config, 'hosted'>, repository: RepositoryName): boolean {
   return hosted.some((entry) => entry.isSparse && entry.pattern.matches(repository))
+}
+
+/** Patterns of the tags of a hosted repository that nobody moves or removes. */
+export function immutableTags(
+  { hosted }: Pick<Config, 'hosted'>,
+  repository: RepositoryName,
+): readonly string[] {
+  return hosted
+    .filter(({ pattern }) => pattern.matches(repository))
+    .flatMap(({ immutable }) => immutable)
 }
 
 /** Refuses unknown names and what is reserved; gives access to the rest. */
@@ -210,25 +241,6 @@ function readDefaultUpstream(
   const expected = `a host of UPSTREAMS (${[...upstreams.keys()].join(', ')}), or "" for none`
   const host = canonicalHost(readText(setting, expected))
   return upstreams.has(host) ? host : refuse(setting, expected)
-}
-
-function readAnonymous(setting: Setting): AnonymousGrants {
-  if (setting.value === undefined) return 'public'
-  return readList(setting, 'a list of { repositories, actions }').map(readGrant)
-}
-
-function readGrant(setting: Setting): Grant {
-  const expected = 'an object { repositories, actions }'
-  const members = readObject(setting, expected, ['repositories', 'actions'])
-  const repositories = readMember(members, 'repositories', setting)
-  const actions = readMember(members, 'actions', setting)
-  const choice = `a list of ${ACTIONS.join(', ')}`
-  return {
-    repositories: readList(repositories, 'a list of repository patterns').map(readPattern),
-    actions: readList(actions, choice).map(
-      (each): Action => ACTIONS.find((action) => action === each.value) ?? refuse(each, choice),
-    ),
-  }
 }
 
 function requireRedirect(setting: Setting): void {

@@ -4,21 +4,25 @@
 import { DurableObject } from 'cloudflare:workers'
 import type { FillGone, FillKeeper, FillRequest } from './mirror/fill-keeper.ts'
 import type { FillEnd, FillProgress } from './mirror/fill.ts'
-import type { Ledger, ManifestAnswer } from './mirror/ledger.ts'
-import type { Listings, ListingAnswer } from './mirror/listings.ts'
+import type { LedgerAnswer } from './mirror/ledger.ts'
+import type { ListingAnswer } from './mirror/listings.ts'
+import type { Account } from './auth/account.ts'
+import type { AuditEntry, Authority as AuthorityState, Snapshot } from './auth/authority.ts'
 import type { Content } from './hosted/claim-records.ts'
-import type { Adoption, ClaimAnswer, Claims } from './hosted/claims.ts'
+import type { Adoption, ClaimAnswer, Claims, ReleaseAnswer } from './hosted/claims.ts'
 import type {
   HoldAnswer,
   LedgerManifest,
   ManifestPut,
   PageAnswer,
   PutAnswer,
+  Removal,
   RepositoryLedger,
 } from './hosted/ledger.ts'
 import type { Taken } from './hosted/manifest-records.ts'
 import { repositoryOf } from './hosted/presence.ts'
 import { Records } from './hosted/records.ts'
+import type { TagRules } from './hosted/tag-rules.ts'
 import { UploadRecords } from './hosted/upload-records.ts'
 import type {
   AppendAnswer,
@@ -35,6 +39,7 @@ import type { Reference, Tag } from './oci/reference.ts'
 import type { ReferrersPage } from './oci/referrers.ts'
 import type { RepositoryName } from './oci/repository-name.ts'
 import { Services, platformSeams, printLog } from './services.ts'
+import { openAuthority } from './services/access.ts'
 import type { MirroredName } from './storage/keys.ts'
 import { durableStorage, sweepStorage } from './upstream/gate-storage.ts'
 import type {
@@ -48,27 +53,52 @@ import type {
   Standing,
 } from './upstream/gate.ts'
 
+/** Milliseconds. */
+const WAKE_AGAIN = 60_000
+
+type NewAccount = Pick<Account, 'name' | 'kind' | 'grants'>
+
 /** The body of a request, handed on as it comes. */
 type Body = ReadableStream<Uint8Array> | null
 
 /** The ledger of one mirrored repository. */
 export class MirrorLedger extends DurableObject<Env> {
-  #opened: { readonly ledger: Ledger; readonly listings: Listings } | undefined
+  #opened: ReturnType<Services['ledger']> | undefined
 
-  tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<ManifestAnswer> {
+  tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<LedgerAnswer> {
     return this.#open(name).ledger.tag(tag, known)
   }
 
-  manifest(name: MirroredName, digest: Digest): Promise<ManifestAnswer> {
+  knownTag(
+    name: MirroredName,
+    tag: Tag,
+    known: Digest | undefined,
+  ): Promise<LedgerAnswer | undefined> {
+    return this.#open(name).ledger.knownTag(tag, known)
+  }
+
+  manifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer> {
     return this.#open(name).ledger.manifest(digest)
+  }
+
+  knownManifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer | undefined> {
+    return this.#open(name).ledger.knownManifest(digest)
   }
 
   tags(name: MirroredName, page: Page): Promise<ListingAnswer<string>> {
     return this.#open(name).listings.tags(page)
   }
 
+  knownTags(name: MirroredName, page: Page): ListingAnswer<string> | undefined {
+    return this.#open(name).listings.knownTags(page)
+  }
+
   referrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor>> {
     return this.#open(name).listings.referrers(digest)
+  }
+
+  knownReferrers(name: MirroredName, digest: Digest): ListingAnswer<Descriptor> | undefined {
+    return this.#open(name).listings.knownReferrers(digest)
   }
 
   size(name: MirroredName, digest: Digest): number | undefined {
@@ -93,6 +123,10 @@ export class BlobFill extends DurableObject<Env> {
     return this.#open().begin(request)
   }
 
+  join(request: FillRequest): Promise<FillProgress | undefined> {
+    return this.#open().join(request)
+  }
+
   progress(id: string, from: number): Promise<FillProgress | FillGone> {
     return this.#open().progress(id, from)
   }
@@ -110,7 +144,7 @@ export class BlobFill extends DurableObject<Env> {
   }
 
   override alarm(): Promise<void> {
-    return this.#open().alarm()
+    return wake(this.ctx, () => this.#open().alarm())
   }
 
   #open(): FillKeeper {
@@ -145,7 +179,9 @@ export class UpstreamGate extends DurableObject<Env> {
   }
 
   override alarm(): Promise<void> {
-    return sweepStorage(this.ctx.storage, servicesOf(this.ctx, this.env).seams.now())
+    return wake(this.ctx, () =>
+      sweepStorage(this.ctx.storage, servicesOf(this.ctx, this.env).seams.now()),
+    )
   }
 
   #open(name: GateName): Gate {
@@ -179,16 +215,16 @@ export class HostedLedger extends DurableObject<Env> {
     return this.#open(name).putManifest(put)
   }
 
-  deleteTag(name: RepositoryName, tag: Tag): boolean {
-    return this.#open(name).deleteTag(tag)
+  deleteTag(name: RepositoryName, tag: Tag, rules: TagRules): Removal {
+    return this.#open(name).deleteTag(tag, rules)
   }
 
-  deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return this.#open(name).deleteManifest(digest)
+  deleteManifest(name: RepositoryName, digest: Digest, rules: TagRules): Promise<Removal> {
+    return this.#open(name).deleteManifest(digest, rules)
   }
 
-  deleteBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return this.#open(name).deleteBlob(digest)
+  deleteBlob(name: RepositoryName, digest: Digest, rules: TagRules): Promise<Removal> {
+    return this.#open(name).deleteBlob(digest, rules)
   }
 
   tags(name: RepositoryName, page: Page): PageAnswer<Tag> {
@@ -199,9 +235,9 @@ export class HostedLedger extends DurableObject<Env> {
     return this.#open(name).referrers(digest, page)
   }
 
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
     const name = repositoryOf(new Records(this.ctx.storage))
-    if (name !== undefined) await this.#open(name).alarm()
+    return wake(this.ctx, name && (() => this.#open(name).alarm()))
   }
 
   #open(name: RepositoryName): RepositoryLedger {
@@ -234,9 +270,9 @@ export class UploadSession extends DurableObject<Env> {
     return this.#open(name).cancel()
   }
 
-  override async alarm(): Promise<void> {
+  override alarm(): Promise<void> {
     const name = new UploadRecords(this.ctx.storage).name()
-    if (name !== undefined) await this.#open(name).alarm()
+    return wake(this.ctx, name && (() => this.#open(name).alarm()))
   }
 
   #open(name: UploadName): Upload {
@@ -261,7 +297,7 @@ export class BlobClaims extends DurableObject<Env> {
     return this.#open().claim(repository, counter)
   }
 
-  release(repository: RepositoryName, counter: number): Promise<void> {
+  release(repository: RepositoryName, counter: number): Promise<ReleaseAnswer> {
     return this.#open().release(repository, counter)
   }
 
@@ -270,12 +306,67 @@ export class BlobClaims extends DurableObject<Env> {
   }
 
   override alarm(): Promise<void> {
-    return this.#open().alarm()
+    return wake(this.ctx, () => this.#open().alarm())
   }
 
   #open(): Claims {
     this.#opened ??= servicesOf(this.ctx, this.env).hosted.claims(this.ctx.storage)
     return this.#opened
+  }
+}
+
+/** Accounts and signing keys: one object for the deployment. */
+export class Authority extends DurableObject<Env> {
+  #opened: AuthorityState | undefined
+
+  snapshot(): Promise<Snapshot> {
+    return this.#open().snapshot()
+  }
+
+  add(account: NewAccount, by: string): ReturnType<AuthorityState['add']> {
+    return this.#open().add(account, by)
+  }
+
+  list(): ReturnType<AuthorityState['list']> {
+    return this.#open().list()
+  }
+
+  revoke(name: string, by: string): boolean {
+    return this.#open().revoke(name, by)
+  }
+
+  rotate(name: string, by: string): ReturnType<AuthorityState['rotate']> {
+    return this.#open().rotate(name, by)
+  }
+
+  rotateKey(): Promise<void> {
+    return this.#open().rotateKey()
+  }
+
+  audit(): readonly AuditEntry[] {
+    return this.#open().audit()
+  }
+
+  #open(): AuthorityState {
+    this.#opened ??= openAuthority(this.ctx.storage, servicesOf(this.ctx, this.env).seams)
+    return this.#opened
+  }
+}
+
+/**
+ * Runs the alarm of an object, which sets the next one itself. One that cannot even be opened, under a wrong
+ * configuration, comes again in a minute: what throws is tried a few times, and then never more.
+ */
+async function wake(
+  { storage }: DurableObjectState,
+  alarm: (() => Promise<void>) | undefined,
+): Promise<void> {
+  if (alarm === undefined) return
+  await storage.setAlarm(Date.now() + WAKE_AGAIN)
+  try {
+    await alarm()
+  } catch (error) {
+    printLog('alarm-failed', { reason: String(error) })
   }
 }
 

@@ -38,6 +38,8 @@ export interface OutboundRequest {
   readonly isLocal: boolean
   /** Whether a redirect to another origin leads to mere storage, whose 401, 403 and 404 say nothing of what exists. */
   readonly hasStorage?: boolean
+  /** Redirects that are followed; five where nothing is said. */
+  readonly maxHops?: number
   /** Milliseconds until the headers of the last hop must be here. */
   readonly within: number
 }
@@ -54,7 +56,7 @@ export class Outbound {
   }
 
   /**
-   * Follows at most five redirects and returns the first other answer, whatever its status, with its body unread.
+   * Follows redirects and returns the first other answer, whatever its status, with its body unread.
    * @throws {OutboundError} when there is no such answer.
    */
   async send(request: OutboundRequest): Promise<Response> {
@@ -71,7 +73,8 @@ export class Outbound {
     let url = allowedURL(URL.parse(request.url), request.isLocal)
     const { origin } = url
     let authorization = request.authorization
-    for (let hop = 0; hop <= MAX_HOPS; hop++) {
+    const { maxHops = MAX_HOPS } = request
+    for (let hop = 0; hop <= maxHops; hop++) {
       // A credential that has left its origin once does not come back with a later hop.
       if (url.origin !== origin) authorization = undefined
       const response = await this.#hop(url, request, authorization, signal)
@@ -83,7 +86,7 @@ export class Outbound {
       await discardBody(response)
       url = allowedURL(URL.parse(location, url.href), request.isLocal)
     }
-    throw new OutboundError('forbidden', `the upstream redirects more than ${MAX_HOPS} times`)
+    throw new OutboundError('forbidden', `the upstream redirects more than ${maxHops} times`)
   }
 
   async #hop(

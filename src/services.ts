@@ -1,8 +1,10 @@
 // Composition. Per isolate: the configuration and the memory, the one state an isolate keeps. Per request
 // or object: everything else, made of stored references only.
 
-import { ConfigError, isSparse, parseConfig, settingsOf } from './config.ts'
+import { ConfigError, immutableTags, isSparse, parseConfig, settingsOf } from './config.ts'
 import type { Config } from './config.ts'
+import { SpareBuffers } from './hosted/spare-buffers.ts'
+import type { Admit } from './mirror/admission.ts'
 import { FillKeeper } from './mirror/fill-keeper.ts'
 import type { FillRequest } from './mirror/fill-keeper.ts'
 import { Ledger } from './mirror/ledger.ts'
@@ -13,9 +15,12 @@ import { Records } from './mirror/records.ts'
 import { MirroredRepository } from './mirror/repository.ts'
 import type { LedgerStub, MirrorMemory } from './mirror/repository.ts'
 import { RegistryError } from './oci/error.ts'
+import { clientOf } from './oci/host.ts'
 import { Outbound, viaOf } from './outbound.ts'
 import type { Opening } from './registry/open.ts'
 import type { Defer, Log, Seams } from './seams.ts'
+import { AccessServices } from './services/access.ts'
+import type { AccessMemory } from './services/access.ts'
 import { HostedServices } from './services/hosted.ts'
 import { BlobStore } from './storage/blobs.ts'
 import { Hints } from './storage/hints.ts'
@@ -35,12 +40,17 @@ import type { Credential, Upstream } from './upstream/upstream.ts'
 /** Manifests of either kind that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
 const MANIFEST_MEMORY = 16 * 1024 * 1024
 const TOUCH_MEMORY = 10_000
+/** Uploads that may have two buffers of 8 MiB at the same time. */
+const SPARE_BUFFERS = 2
+const CLIENT_ADDRESS = 'CF-Connecting-IP'
 
 interface IsolateState {
   readonly config: Config
   readonly memory: MirrorMemory
   /** Bytes of hosted manifests. */
   readonly hostedMemory: Memory<Uint8Array>
+  readonly spareBuffers: SpareBuffers
+  readonly access: AccessMemory
   readonly via: string
 }
 
@@ -67,7 +77,15 @@ function readIsolate(env: Env): IsolateState | ConfigError {
       touched: new Memory<true>(TOUCH_MEMORY),
     }
     const hostedMemory = new Memory<Uint8Array>(MANIFEST_MEMORY)
-    return { config, memory, hostedMemory, via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')) }
+    const access = { snapshot: undefined, failedAt: -Infinity, changes: 0, oidc: undefined }
+    return {
+      config,
+      memory,
+      hostedMemory,
+      spareBuffers: new SpareBuffers(SPARE_BUFFERS),
+      access,
+      via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')),
+    }
   } catch (error) {
     if (error instanceof ConfigError) return error
     throw error
@@ -96,6 +114,8 @@ export class Services {
   readonly via: string
   /** What is hosted. */
   readonly hosted: HostedServices
+  /** Who may do what. */
+  readonly access: AccessServices
   readonly #env: Env
   readonly #memory: MirrorMemory
   readonly #outbound: Outbound
@@ -111,18 +131,31 @@ export class Services {
       env,
       seams,
       memory: isolate.hostedMemory,
+      spareBuffers: isolate.spareBuffers,
       isSparse: (repository) => isSparse(isolate.config, repository),
+      immutableOf: (repository) => immutableTags(isolate.config, repository),
     })
     this.#outbound = new Outbound(seams.fetch, isolate.via)
+    const { config, access: memory } = isolate
+    this.access = new AccessServices({ env, seams, config, memory, outbound: this.#outbound })
   }
 
-  /** How a request opens repositories. */
-  opening(): Opening {
+  /** How a request opens repositories; `admit` says whether it may cause a new pull-through. */
+  opening(admit: Admit): Opening {
     return {
       upstreams: this.config.upstreams,
-      mirrored: (upstream, name) => this.#mirrored(upstream, name),
+      mirrored: (upstream, name) => this.#mirrored(upstream, name, admit),
       hosted: (name) => this.hosted.repository(name),
     }
+  }
+
+  /**
+   * Who a client is to limits. Only the edge can be believed about an address, and only on a deployment is it in
+   * front; an IPv6 client has its whole /64.
+   */
+  clientKey(request: Request): string {
+    const address = request.cf === undefined ? null : request.headers.get(CLIENT_ADDRESS)
+    return address === null ? 'local' : clientOf(address)
   }
 
   /** Which repositories there are. */
@@ -196,7 +229,7 @@ export class Services {
     })
   }
 
-  #mirrored(upstream: Upstream, name: MirroredName): MirroredRepository {
+  #mirrored(upstream: Upstream, name: MirroredName, admit: Admit): MirroredRepository {
     const { BLOBS: bucket, HINTS } = this.#env
     const client = this.#client(upstream)
     return new MirroredRepository({
@@ -206,9 +239,11 @@ export class Services {
       hints: new Hints(HINTS, this.seams.log),
       manifests: new ManifestStore(bucket),
       memory: this.#memory,
+      admit,
       blobs: new MirroredBlobs({
         name,
         client,
+        admit,
         bucket,
         blobs: new BlobStore(bucket),
         fillOf: (key): FillStub => this.#env.BLOB_FILL.getByName(key),

@@ -4,6 +4,7 @@ import { createApp } from './http/app.ts'
 import { printLog } from './services.ts'
 
 export {
+  Authority,
   BlobClaims,
   BlobFill,
   HostedLedger,

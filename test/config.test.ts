@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Config } from '../src/config.ts'
-import { ConfigError, isSparse, parseConfig, settingsOf } from '../src/config.ts'
+import { ConfigError, immutableTags, isSparse, parseConfig, settingsOf } from '../src/config.ts'
 import type { RepositoryName } from '../src/oci/repository-name.ts'
 import { parseRepositoryName } from '../src/oci/repository-name.ts'
 import type { Tag } from '../src/oci/reference.ts'
@@ -33,6 +33,47 @@ function messageOf(run: () => unknown): string {
   }
   return expect.fail('accepted')
 }
+
+const GRANTS = [{ repositories: ['hosted/**'], actions: ['pull', 'push'] }]
+const ACCOUNT = { name: 'ci', secretHash: '0123456789abcdef'.repeat(4), grants: GRANTS }
+const ISSUER = {
+  issuer: 'github',
+  audience: 'https://registry.test',
+  claims: { repository: 'acme/*', ref: ['refs/heads/main', 'refs/tags/*'] },
+  grants: GRANTS,
+}
+
+describe('who may do what', () => {
+  it('holds accounts, whose version changes with their secret, and issuers by name or address', () => {
+    const read = (ACCOUNTS: object) => parseConfig({ ACCOUNTS: JSON.stringify(ACCOUNTS) }).accounts
+    const [account] = read([ACCOUNT])
+    expect(account).toMatchObject({ name: 'ci', kind: 'account', grants: GRANTS })
+    const [rotated] = read([{ ...ACCOUNT, secretHash: 'f'.repeat(64) }])
+    expect(rotated?.version).not.toBe(account?.version)
+    const { issuers, publicURL } = parseConfig({
+      OIDC_ISSUERS: [ISSUER, { ...ISSUER, issuer: 'https://issuer.test' }],
+      PUBLIC_URL: 'https://registry.test',
+    })
+    expect(issuers.map(({ issuer }) => issuer)).toEqual([
+      'https://token.actions.githubusercontent.com',
+      'https://issuer.test',
+    ])
+    expect(issuers[0]).toMatchObject({ audience: ISSUER.audience, claims: ISSUER.claims })
+    expect(publicURL?.origin).toBe('https://registry.test')
+  })
+
+  it('calls tags immutable by the patterns of every entry that matches', () => {
+    const config = parseConfig({
+      HOSTED: [
+        'hosted/**',
+        { pattern: 'hosted/a', immutable: ['v*'] },
+        { pattern: '**', immutable: ['x'] },
+      ],
+    })
+    expect(immutableTags(config, repository('hosted/a'))).toEqual(['v*', 'x'])
+    expect(immutableTags(config, repository('hosted/b'))).toEqual(['x'])
+  })
+})
 
 const CREDENTIALS = { 'ghcr.io': [{ username: 'anna', password: 'hunter2-secret' }] }
 
@@ -346,7 +387,7 @@ describe('the other settings', () => {
   it.each([
     { REDIRECT: 'auto' },
     { REDIRECT: 'never' },
-    { ACCOUNTS: '[]', OIDC_ISSUERS: [], S3_ENDPOINT: '', S3_ACCESS_KEY_ID: '' },
+    { ACCOUNTS: '[]', OIDC_ISSUERS: [], PUBLIC_URL: '', S3_ENDPOINT: '', S3_ACCESS_KEY_ID: '' },
     { UPSTREAMS: { 'docker.io': { alternates: [] } } },
   ])('accepts %j', (vars) => {
     expect(parseConfig(vars).warnings).toEqual([])
@@ -452,8 +493,11 @@ const WRONG: readonly { vars: Record<string, unknown>; want: readonly string[] }
   { vars: { ANONYMOUS: 'public' }, want: ['ANONYMOUS: expected a list'] },
   { vars: { ANONYMOUS: [{}] }, want: ['ANONYMOUS[0].repositories: expected a list', 'nothing'] },
   {
-    vars: { ANONYMOUS: [{ repositories: ['**'], actions: ['read'] }] },
-    want: ['ANONYMOUS[0].actions[0]: expected a list of pull, push, delete', 'found "read"'],
+    vars: { ANONYMOUS: [{ repositories: ['**'], actions: ['look'] }] },
+    want: [
+      'ANONYMOUS[0].actions[0]: expected a list of pull, read, push, create, delete',
+      'found "look"',
+    ],
   },
   {
     vars: { ANONYMOUS: [{ repositories: ['**'], action: [] }] },
@@ -462,8 +506,40 @@ const WRONG: readonly { vars: Record<string, unknown>; want: readonly string[] }
   { vars: { REDIRECT: 'always' }, want: ['REDIRECT: expected "auto" or "never"', '"always"'] },
   { vars: { REDIRECT: { a: 1 } }, want: ['REDIRECT: ', 'not support it yet'] },
   { vars: { S3_ENDPOINT: 'https://x' }, want: ['S3_ENDPOINT: ', 'not support it yet'] },
-  { vars: { ACCOUNTS: '[{"name":"a"}]' }, want: ['ACCOUNTS: ', 'not support it yet'] },
-  { vars: { OIDC_ISSUERS: [{}] }, want: ['OIDC_ISSUERS: ', 'not support it yet'] },
+  { vars: { HOSTED: [{ pattern: 'a', immutable: 'v*' }] }, want: ['HOSTED[0].immutable: '] },
+  { vars: { HOSTED: [{ pattern: 'a', immutable: ['v/*'] }] }, want: ['.immutable[0]: expected'] },
+  { vars: { ACCOUNTS: '[{"name":"a"}]' }, want: ['ACCOUNTS[0].secretHash: ', 'found nothing'] },
+  {
+    vars: { ACCOUNTS: JSON.stringify([{ ...ACCOUNT, name: 'Anna' }]) },
+    want: ['ACCOUNTS[0].name: expected a name', 'not shown'],
+  },
+  {
+    vars: { ACCOUNTS: JSON.stringify([{ ...ACCOUNT, secretHash: 'swordfish' }]) },
+    want: ['ACCOUNTS[0].secretHash: ', 'not shown'],
+  },
+  {
+    vars: { ACCOUNTS: JSON.stringify([ACCOUNT, ACCOUNT]) },
+    want: ['ACCOUNTS[1]: expected each account once'],
+  },
+  {
+    vars: { ACCOUNTS: JSON.stringify([{ ...ACCOUNT, grants: [{ repositories: ['a'] }] }]) },
+    want: ['ACCOUNTS[0].grants[0].actions: '],
+  },
+  { vars: { OIDC_ISSUERS: [{}] }, want: ['OIDC_ISSUERS[0].issuer: ', 'found nothing'] },
+  {
+    vars: { OIDC_ISSUERS: [{ ...ISSUER, issuer: 'http://issuer.test' }] },
+    want: ['OIDC_ISSUERS[0].issuer: expected an https URL'],
+  },
+  {
+    vars: { OIDC_ISSUERS: [{ ...ISSUER, claims: { ref: 'refs/heads/main' } }] },
+    want: ['OIDC_ISSUERS[0].claims: expected claims that name an owner'],
+  },
+  {
+    vars: { OIDC_ISSUERS: [{ ...ISSUER, claims: { repository: 1 } }] },
+    want: ['OIDC_ISSUERS[0].claims.repository: expected a pattern'],
+  },
+  { vars: { PUBLIC_URL: 'http://registry.test' }, want: ['PUBLIC_URL: expected an https URL'] },
+  { vars: { PUBLIC_URL: 'https://registry.test/v2' }, want: ['PUBLIC_URL: expected an https URL'] },
   {
     vars: { UPSTREAM_CREDENTIALS: CREDENTIALS },
     want: ['UPSTREAM_CREDENTIALS["ghcr.io"]: expected credentials for a host of UPSTREAMS'],
@@ -587,6 +663,7 @@ describe('settingsOf', () => {
     MIRROR_LEDGER: {},
     BLOB_FILL: {},
     UPSTREAM_GATE: {},
+    AUTHORITY: {},
     HOSTED_LEDGER: {},
     UPLOAD_SESSION: {},
     BLOB_CLAIMS: {},

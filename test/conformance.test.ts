@@ -8,13 +8,18 @@ import { figuresOf, parseReport, shortcomings } from './conformance/report.ts'
 
 describe('the command line', () => {
   it.each([
-    { name: 'nothing', given: [], want: ['1.0', '1.1', 'dev sparse'] },
+    { name: 'nothing', given: [], want: ['1.0', '1.1', 'dev sparse', 'dev sparse with login'] },
     {
       name: '--all',
       given: ['--all'],
-      want: ['1.0', '1.0 sparse', '1.1', '1.1 sparse', 'dev', 'dev sparse'],
+      want: ['1.0', '1.1', 'dev'].flatMap((version) => [
+        version,
+        `${version} with login`,
+        `${version} sparse`,
+        `${version} sparse with login`,
+      ]),
     },
-    { name: '--all twice', given: ['--all', '--all'], want: 6 },
+    { name: '--all twice', given: ['--all', '--all'], want: 12 },
     { name: 'an unknown option', given: ['--all', '--fast'], want: 'unknown: --fast' },
     { name: 'a version', given: ['dev'], want: 'unknown: dev' },
   ])('$name', ({ given, want }) => {

@@ -1,33 +1,15 @@
 // Who may do what: grants over canonical repository names. The one place that decides; who asks is
 // found out elsewhere.
 
-import type { Pattern } from '../oci/pattern.ts'
-
-/** What can be done to a repository, in the words of token scopes. */
-export type RepositoryAction = 'pull' | 'push' | 'delete'
-
-/** What a grant can be for; `admin` is to operate the registry itself. */
-export type Action = RepositoryAction | 'admin'
-
-/** Every action, for whoever parses one. */
-export const ACTIONS: readonly Action[] = ['pull', 'push', 'delete', 'admin']
-
-/** A right to some actions on every repository whose canonical name one of the patterns matches. */
-export interface Grant {
-  readonly repositories: readonly Pattern[]
-  readonly actions: readonly Action[]
-}
+import type { Action, Grant } from './account.ts'
+import type { Caller } from './caller.ts'
+import type { Access } from './token.ts'
 
 /** What a caller without an account may do; `public`: pull what is mirrored and not private. */
 export type AnonymousGrants = 'public' | readonly Grant[]
 
-/** Whether one of the grants covers the action on the repository. Without a grant nothing is allowed. */
-export function mayDo(grants: readonly Grant[], action: Action, canonicalName: string): boolean {
-  return grants.some(
-    ({ repositories, actions }) =>
-      actions.includes(action) && repositories.some((pattern) => pattern.matches(canonicalName)),
-  )
-}
+/** What can be done to a repository. */
+export type RepositoryAction = Exclude<Action, 'admin'>
 
 /** A repository as far as the policy goes. */
 export interface PolicyTarget {
@@ -37,38 +19,104 @@ export interface PolicyTarget {
   readonly isPrivate: boolean
 }
 
+/** The registry itself, which administrators operate. */
+export const REGISTRY = { kind: 'registry' } as const
+
+/** What an action is done to. */
+export type Target = PolicyTarget | typeof REGISTRY
+
 /**
- * Whether a caller without an account may do something to a repository. Grants that the configuration
- * spells out hold for private repositories too: whoever writes them has named them. A mirror is
- * what its upstream has, so no grant lets anyone write to it.
+ * The rights that cover an action: who may cause a pull-through may read what is there, and who may move
+ * tags may make them. Nothing else implies anything.
  */
-export function mayAnonymously(
+const COVERED_BY: Readonly<Record<Action, readonly Action[]>> = {
+  pull: ['pull'],
+  read: ['read', 'pull'],
+  push: ['push'],
+  create: ['create', 'push'],
+  delete: ['delete'],
+  admin: ['admin'],
+}
+
+const READING: readonly Action[] = ['pull', 'read']
+
+/**
+ * Whether a caller may do something to a repository, or administrate the registry. Whoever it is, it may also
+ * do what anybody may; only what comes by a capability reads and does nothing else. Grants hold for private
+ * repositories too: whoever wrote them has named them. A mirror is what its upstream has, so no grant lets
+ * anyone write to it.
+ */
+export function may(
+  caller: Caller,
+  action: Action,
+  target: Target,
+  anonymous: AnonymousGrants,
+): boolean {
+  const isRead = READING.includes(action)
+  if (caller.kind === 'capability' && !isRead) return false
+  if (target.kind === 'registry') {
+    return action === 'admin' && grantsOf(caller, anonymous).some((each) => names(each, 'admin'))
+  }
+  if (action === 'admin' || (target.kind === 'mirrored' && !isRead)) return false
+  return mayAnonymously(anonymous, action, target) || mayItself(caller, action, target.canonical)
+}
+
+/**
+ * With one of these begins every name that a caller may read. Whoever looks for such names in a long list
+ * can skip the rest.
+ */
+export function readableBeginnings(caller: Caller, anonymous: AnonymousGrants): readonly string[] {
+  if (anonymous === 'public') return ['']
+  const patterns = grantsOf(caller, anonymous)
+    .filter((grant) => names(grant, 'read'))
+    .flatMap(({ repositories }) => repositories.map(({ text }) => text.replace(/\*.*$/, '')))
+  const access = accessOf(caller).filter((each) => names(each, 'read'))
+  return [...patterns, ...access.map(({ name }) => name)]
+}
+
+/** Whether a caller could read anything that is hosted, which by default only grants allow. */
+export function mayReadHosted(caller: Caller, anonymous: AnonymousGrants): boolean {
+  return anonymous !== 'public' || caller.kind !== 'anonymous'
+}
+
+function mayAnonymously(
   anonymous: AnonymousGrants,
   action: RepositoryAction,
   { kind, canonical, isPrivate }: PolicyTarget,
 ): boolean {
-  if (kind === 'mirrored' && action !== 'pull') {
-    return false
-  }
   return anonymous === 'public'
-    ? kind === 'mirrored' && !isPrivate
-    : mayDo(anonymous, action, canonical)
+    ? kind === 'mirrored' && !isPrivate && READING.includes(action)
+    : covers(anonymous, action, canonical)
 }
 
-/**
- * With one of these begins every name that a caller without an account may pull. Whoever looks for such
- * names in a long list can skip the rest.
- */
-export function pullableBeginnings(anonymous: AnonymousGrants): readonly string[] {
-  if (anonymous === 'public') {
-    return ['']
-  }
-  return anonymous
-    .filter(({ actions }) => actions.includes('pull'))
-    .flatMap(({ repositories }) => repositories.map(({ text }) => text.replace(/\*.*$/, '')))
+function mayItself(caller: Caller, action: RepositoryAction, canonical: string): boolean {
+  if (caller.kind === 'anonymous') return false
+  if (caller.kind !== 'token') return covers(caller.grants, action, canonical)
+  // A token holds names, not patterns: what it does not spell out it does not give.
+  return caller.access.some(
+    (each) => each.type === 'repository' && each.name === canonical && names(each, action),
+  )
 }
 
-/** Whether a caller without an account may see how this registry stands: only where a grant says so. */
-export function mayAdministrate(anonymous: AnonymousGrants): boolean {
-  return anonymous !== 'public' && anonymous.some(({ actions }) => actions.includes('admin'))
+/** Whether one of the grants covers the action on the repository. Without a grant nothing is allowed. */
+function covers(grants: readonly Grant[], action: RepositoryAction, canonical: string): boolean {
+  return grants.some(
+    (grant) =>
+      names(grant, action) && grant.repositories.some((pattern) => pattern.matches(canonical)),
+  )
+}
+
+/** Whether the actions that are listed cover this one. */
+function names(listed: { readonly actions: readonly string[] }, action: Action): boolean {
+  return COVERED_BY[action].some((each) => listed.actions.includes(each))
+}
+
+/** All grants that count for a caller; a token has none, only what it spells out. */
+function grantsOf(caller: Caller, anonymous: AnonymousGrants): readonly Grant[] {
+  const own = caller.kind === 'account' || caller.kind === 'capability' ? caller.grants : []
+  return anonymous === 'public' ? own : [...anonymous, ...own]
+}
+
+function accessOf(caller: Caller): readonly Access[] {
+  return caller.kind === 'token' ? caller.access : []
 }

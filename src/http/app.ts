@@ -7,13 +7,20 @@ import { HEADER } from '../oci/header.ts'
 import { Services, platformSeams } from '../services.ts'
 import type { Log, Now, Seams } from '../seams.ts'
 import { drain } from '../storage/drain.ts'
+import { splitCapability } from '../oci/capability.ts'
+import { answerAccounts } from './accounts.ts'
+import { Visitor } from './authenticate.ts'
+import type { Visit } from './authenticate.ts'
 import { dispatch, refuseMethod } from './dispatch.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
+import { getToken } from './token.ts'
 import { getUpstreams } from './upstreams.ts'
 
 /** What `/healthz` answers. */
 const READ_METHODS = ['GET', 'HEAD']
+/** How a token is asked for. */
+const TOKEN_METHODS = ['GET', 'POST']
 
 interface AppEnv {
   Bindings: Env
@@ -26,7 +33,7 @@ export function createApp(log: Log): Hono<AppEnv> {
   app.use(async (c, next) => {
     const seams = platformSeams((work) => c.executionCtx.waitUntil(work), log)
     const startedAt = seams.now()
-    const exchange = startExchange(c.req.raw, seams.now)
+    const exchange = startExchange(c.req.raw, seams.now, () => c.var.services.clientKey(c.req.raw))
     c.set('exchange', exchange)
     c.set('seams', seams)
     await next()
@@ -39,21 +46,31 @@ export function createApp(log: Log): Hono<AppEnv> {
     await next()
   })
   app.all('/healthz', (c) => getHealth(c.var.exchange))
-  app.all('/_/upstreams', (c) => showUpstreams(c.var.exchange, c.var.services))
-  app.all('*', (c) => dispatch(c.var.exchange, c.var.services, pathOf(c.req.url)))
+  app.all('/_/upstreams', (c) => showUpstreams(visitOf(c)))
+  app.all('/_/api/*', (c) => answerAccounts(visitOf(c), pathOf(c.req.url)))
+  app.all('/token', (c) => giveToken(visitOf(c)))
+  app.all('*', (c) => {
+    // The one place that sees the secret: nothing behind it is given the path as it was written.
+    const { path, secret } = splitCapability(pathOf(c.req.url))
+    return dispatch(visitOf(c, secret), path)
+  })
   app.onError((error, c) => renderError(error, c, log))
   return app
 }
 
-function startExchange(request: Request, now: Now): Exchange {
+function startExchange(request: Request, now: Now, client: () => string): Exchange {
   return {
     id: crypto.randomUUID(),
     method: request.method,
+    origin: new URL(request.url).origin,
+    client,
     query: new URLSearchParams(queryOf(request.url)),
     headers: request.headers,
     body: request.body,
     now,
     endpoint: 'unknown',
+    caller: undefined,
+    isCapability: false,
     address: undefined,
     outcome: undefined,
     bytes: undefined,
@@ -65,10 +82,22 @@ function getHealth(exchange: Exchange): Response {
   return respond(exchange, { status: 200, body: 'ok\n' })
 }
 
-async function showUpstreams(exchange: Exchange, services: Services): Promise<Response> {
-  exchange.endpoint = 'upstreams'
-  refuseMethod(exchange.method, READ_METHODS)
-  return getUpstreams(exchange, services)
+function visitOf(c: Context<AppEnv>, secret?: string): Visit {
+  const { exchange, services } = c.var
+  exchange.isCapability = secret !== undefined
+  return { exchange, services, visitor: new Visitor(exchange, services, secret) }
+}
+
+async function showUpstreams(visit: Visit): Promise<Response> {
+  visit.exchange.endpoint = 'upstreams'
+  refuseMethod(visit.exchange.method, READ_METHODS)
+  return getUpstreams(visit)
+}
+
+async function giveToken(visit: Visit): Promise<Response> {
+  visit.exchange.endpoint = 'token'
+  refuseMethod(visit.exchange.method, TOKEN_METHODS)
+  return getToken(visit)
 }
 
 function renderError(error: Error, c: Context<AppEnv>, log: Log): Response {
@@ -103,13 +132,14 @@ function logRequest(
   exchange: Exchange,
   end: { readonly response: Response; readonly ms: number },
 ): void {
-  const { id, method, endpoint, address, outcome } = exchange
+  const { id, method, endpoint, caller, address, outcome } = exchange
   const length = end.response.headers.get(HEADER.contentLength)
   const announced = method === 'HEAD' || length === null ? undefined : Number(length)
   log('request', {
     id,
     method,
     endpoint,
+    caller,
     repository: address?.canonical,
     outcome,
     status: end.response.status,

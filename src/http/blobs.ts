@@ -14,7 +14,7 @@ import type { Exchange } from './exchange.ts'
 /** What a digest names never changes, but of a repository of our own it can be deleted, and then nobody may read it. */
 const CACHE_CONTROL = {
   mirrored: 'private, max-age=31536000, immutable, no-transform',
-  hosted: 'no-cache, no-transform',
+  hosted: 'private, no-cache, no-transform',
 } as const
 
 /** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling blobs"; ranges by RFC 9110 §14). */

@@ -1,6 +1,7 @@
 // From a parsed request to the handler that answers it: the endpoint, the repository, the method and the right to
 // it are decided here, in this order, before anything is looked for.
 
+import type { Config } from '../config.ts'
 import { allowedMethods, parseEndpoint } from '../oci/endpoint.ts'
 import type { Endpoint, WrittenEndpoint } from '../oci/endpoint.ts'
 import type { Address, AddressTable } from '../oci/address.ts'
@@ -9,10 +10,11 @@ import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { open } from '../registry/open.ts'
 import type { Hosted, Repository } from '../registry/repository.ts'
-import type { Services } from '../services.ts'
-import { actionOf, authorize } from './authorize.ts'
+import type { Visit } from './authenticate.ts'
+import { FillRight, actionOf, authorize, canLogIn, refusal } from './authorize.ts'
 import { deleteBlob, getBlob } from './blobs.ts'
 import { getCatalog } from './catalog.ts'
+import { serviceOf } from './challenge.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import { getReferrers, getTags } from './listings.ts'
@@ -29,11 +31,10 @@ interface Target {
 }
 
 /** Answers a request to anything below `/v2`. */
-export async function dispatch(
-  exchange: Exchange,
-  services: Services,
-  path: string,
-): Promise<Response> {
+export async function dispatch(visit: Visit, path: string): Promise<Response> {
+  const { exchange, services } = visit
+  // Under a capability that is none there is nothing, whatever it is that is asked for.
+  if (exchange.isCapability) await visit.visitor.authenticate()
   const written = parseEndpoint(path, exchange.method)
   if (written === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
@@ -43,11 +44,9 @@ export async function dispatch(
   if (endpoint.kind === 'base' || endpoint.kind === 'catalog') {
     refuseMethod(exchange.method, allowedMethods(endpoint.kind))
     requireBase(written, services.config.table)
-    return endpoint.kind === 'base'
-      ? getBase(exchange)
-      : getCatalog(exchange, services.markers(), services.config)
+    return endpoint.kind === 'base' ? getBase(visit) : getCatalog(visit)
   }
-  return answer(exchange, services, { endpoint, base: written.base })
+  return answer(visit, { endpoint, base: written.base })
 }
 
 /**
@@ -63,23 +62,38 @@ export function refuseMethod(method: string, allowed: readonly string[], message
 }
 
 async function answer(
-  exchange: Exchange,
-  services: Services,
+  visit: Visit,
   { endpoint, base }: { readonly endpoint: RepositoryEndpoint; readonly base: string | undefined },
 ): Promise<Response> {
-  const { config } = services
+  const { exchange, services } = visit
   const { method } = exchange
-  const ns = exchange.query.getAll('ns')
-  const address = resolveAddress({ name: endpoint.name, base, ns }, config.table)
+  const ns = namespacesOf(exchange, services.config)
+  const address = resolveAddress({ name: endpoint.name, base, ns }, services.config.table)
   exchange.address = address
-  const message = address.kind === 'mirrored' ? 'a mirrored repository can only be read' : undefined
-  refuseMethod(method, allowedMethods(endpoint.kind, address.kind), message)
+  refuseWrite(exchange, endpoint, address)
   const action = actionOf(endpoint.kind, method)
-  authorize(address, action, config)
-  const repository = open(address, services.opening())
-  return action === 'pull' || repository.kind === 'mirrored'
-    ? read(exchange, repository, { endpoint, address })
-    : change(exchange, { repository, address }, { endpoint, services })
+  await authorize(visit, address, action)
+  const right = new FillRight(visit, address)
+  const repository = open(address, services.opening(right.admit))
+  if (action !== 'read' && repository.kind === 'hosted') {
+    return change(visit, { repository, address }, endpoint)
+  }
+  try {
+    return await read(exchange, repository, { endpoint, address })
+  } catch (error) {
+    throw await right.orLogin(error)
+  }
+}
+
+/** A mirror, and whatever comes by a capability, is read only, whoever asks. */
+function refuseWrite(
+  { method, isCapability }: Exchange,
+  { kind }: RepositoryEndpoint,
+  address: Address,
+): void {
+  const allowed = allowedMethods(kind, isCapability ? 'mirrored' : address.kind)
+  const message = address.kind === 'mirrored' ? 'a mirrored repository can only be read' : undefined
+  refuseMethod(method, allowed, isCapability ? 'this path can only be read' : message)
 }
 
 async function read(
@@ -105,19 +119,20 @@ async function read(
 }
 
 async function change(
-  exchange: Exchange,
+  visit: Visit,
   target: Target,
-  { endpoint, services }: { readonly endpoint: RepositoryEndpoint; readonly services: Services },
+  endpoint: RepositoryEndpoint,
 ): Promise<Response> {
+  const { exchange } = visit
   switch (endpoint.kind) {
     case 'manifest':
       return exchange.method === 'PUT'
-        ? putManifest(exchange, target, endpoint.reference)
+        ? putManifest(visit, target, endpoint.reference)
         : deleteManifest(exchange, target.repository, endpoint.reference)
     case 'blob':
       return deleteBlob(exchange, target.repository, endpoint.digest)
     case 'uploads':
-      return startUpload(exchange, target, services.config)
+      return startUpload(visit, target)
     case 'upload':
       return continueUpload(exchange, target, endpoint.session)
     case 'tags':
@@ -135,8 +150,16 @@ function requireBase({ base }: WrittenEndpoint, table: AddressTable): void {
   }
 }
 
-/** end-1. */
-function getBase(exchange: Exchange): Response {
+/**
+ * end-1. Classic Docker decides here whether to send its password at all, so where somebody could log in, who has not
+ * is asked to. Without a password it gets a token for what anybody may do.
+ */
+async function getBase(visit: Visit): Promise<Response> {
+  const { exchange } = visit
+  const { credentials } = await visit.visitor.authenticate()
+  if (credentials === 'wrong' || (credentials === 'none' && (await canLogIn(visit)))) {
+    throw await refusal(visit, [])
+  }
   const headers = { [HEADER.contentType]: 'application/json' }
   return respond(exchange, { status: 200, headers, body: '{}' })
 }
@@ -148,4 +171,12 @@ function refuseLoop(exchange: Exchange, via: string): void {
     status: 502,
     message: 'this upstream leads back to this registry',
   })
+}
+
+/** The registries that `ns` names. A client may name this one itself, which is no hint of another. */
+function namespacesOf(exchange: Exchange, config: Config): readonly string[] {
+  const all = exchange.query.getAll('ns')
+  if (all.length === 0) return all
+  const own = serviceOf(exchange, config)
+  return all.filter((each) => each.toLowerCase() !== own)
 }

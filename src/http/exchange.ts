@@ -3,6 +3,7 @@
 
 import type { Address } from '../oci/address.ts'
 import { HEADER } from '../oci/header.ts'
+import { formatLink } from '../oci/page.ts'
 import type { Now } from '../seams.ts'
 
 /** How an answer was come by, as the log and `Cache-Status` tell it. */
@@ -21,12 +22,20 @@ const CACHE_STATUS: Readonly<Record<Outcome, string>> = {
 export interface Exchange {
   readonly id: string
   readonly method: string
+  /** Of the URL that was asked for. */
+  readonly origin: string
   readonly query: URLSearchParams
   readonly headers: Headers
   /** As it comes; whoever wants it reads it. */
   readonly body: ReadableStream<Uint8Array> | null
   readonly now: Now
+  /** What stands for the client where somebody counts what it does. */
+  readonly client: () => string
   endpoint: string
+  /** Who is asking, where that had to be found out: the name of an account, for the log. */
+  caller: string | undefined
+  /** Whether a secret in the path says who is asking. Nothing in the answer may repeat that path. */
+  isCapability: boolean
   address: Address | undefined
   outcome: Outcome | undefined
   /** What a write has written; of an upload, what it holds (bytes). */
@@ -46,6 +55,8 @@ export function respond(
   headers.set(HEADER.requestID, exchange.id)
   headers.set(HEADER.dockerDistributionAPIVersion, 'registry/2.0')
   headers.set(HEADER.xContentTypeOptions, 'nosniff')
+  // Whoever says nothing else is not to be repeated by a cache: errors and lists end with a right.
+  if (!headers.has(HEADER.cacheControl)) headers.set(HEADER.cacheControl, 'no-store')
   // What is hosted is no cache: there is nowhere else that it could have come from.
   const outcome = exchange.address?.kind === 'hosted' ? undefined : exchange.outcome
   headers.set(HEADER.cacheStatus, outcome ? CACHE_STATUS[outcome] : 'entrepot')
@@ -57,6 +68,14 @@ export function respond(
     headers.set(HEADER.contentLength, String(new TextEncoder().encode(body).byteLength))
   }
   return new Response(exchange.method === 'HEAD' ? null : body, { status: answer.status, headers })
+}
+
+/**
+ * The `Link` to the next page. Where the path carried a secret it is a query alone: a client resolves it against
+ * the URL that it asked for.
+ */
+export function linkTo({ isCapability }: Exchange, target: string): string {
+  return formatLink(isCapability ? target.slice(target.indexOf('?')) : target)
 }
 
 /** Tells a client that what it gets may be out of date: RFC 9111's code for caches, and the one that OCI clients print. */

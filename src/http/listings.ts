@@ -5,12 +5,12 @@ import type { Address } from '../oci/address.ts'
 import type { Digest } from '../oci/digest.ts'
 import { HEADER } from '../oci/header.ts'
 import { MEDIA_TYPE } from '../oci/manifest.ts'
-import { formatLink, parsePage } from '../oci/page.ts'
+import { parsePage } from '../oci/page.ts'
 import { formatReferrers } from '../oci/referrers.ts'
 import type { ListingAnswer } from '../mirror/listings.ts'
 import { registryErrorOf } from '../registry/failure.ts'
 import type { Repository } from '../registry/repository.ts'
-import { respond, warn } from './exchange.ts'
+import { linkTo, respond, warn } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Answers GET (distribution-spec v1.1.1, "Listing Tags"). */
@@ -25,7 +25,7 @@ export async function getTags(
   if (next !== undefined) {
     const query = new URLSearchParams(page.n === undefined ? {} : { n: String(page.n) })
     query.set('last', next)
-    headers[HEADER.link] = formatLink(wayBack(address, '/tags/list', query))
+    headers[HEADER.link] = linkTo(exchange, wayBack(address, '/tags/list', query))
   }
   const body = JSON.stringify({ name: address.repository, tags: items })
   return warned(respond(exchange, { status: 200, headers, body }), warning)
@@ -47,7 +47,7 @@ export async function getReferrers(
   if (next !== undefined) {
     const query = new URLSearchParams(artifactTypes.map((type) => ['artifactType', type]))
     query.set('last', next)
-    headers[HEADER.link] = formatLink(wayBack(address, `/referrers/${digest}`, query))
+    headers[HEADER.link] = linkTo(exchange, wayBack(address, `/referrers/${digest}`, query))
   }
   return warned(respond(exchange, { status: 200, headers, body: formatReferrers(items) }), warning)
 }

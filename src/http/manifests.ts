@@ -7,10 +7,12 @@ import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { parseTag } from '../oci/reference.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
-import { concatenate } from '../outbound.ts'
 import type { PushAnswer } from '../hosted/repository.ts'
 import { registryErrorOf } from '../registry/failure.ts'
 import type { Hosted, Repository } from '../registry/repository.ts'
+import type { Visit } from './authenticate.ts'
+import { targetOf } from './authorize.ts'
+import { readBody } from './body.ts'
 import { isNotModified, respond, warn } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -19,7 +21,9 @@ import type { Exchange } from './exchange.ts'
  * it; a tag is asked for again. Nothing may re-encode any of them.
  */
 const IMMUTABLE = 'private, max-age=31536000, immutable, no-transform'
-const REVALIDATE = 'no-cache, no-transform'
+const REVALIDATE = 'private, no-cache, no-transform'
+/** Missing digests that an answer names. */
+const MAX_DETAILS = 100
 /** The largest manifest that is taken (bytes); the spec asks for no less. */
 const MAX_MANIFEST = 4 * 1024 * 1024
 /** The most tags that one request may set besides its reference. */
@@ -62,7 +66,7 @@ export async function getManifest(
 
 /** Answers PUT (distribution-spec v1.1.1, "Pushing Manifests"; several tags as main has them, end-7b). */
 export async function putManifest(
-  exchange: Exchange,
+  { exchange, services, visitor }: Visit,
   { repository, address }: { readonly repository: Hosted; readonly address: Address },
   reference: Reference,
 ): Promise<Response> {
@@ -70,7 +74,13 @@ export async function putManifest(
   const bytes = await readManifest(exchange)
   exchange.bytes = bytes.byteLength
   const contentType = exchange.headers.get(HEADER.contentType)
-  const answer = await repository.putManifest({ bytes, contentType, reference, tags })
+  const answer = await repository.putManifest({
+    bytes,
+    contentType,
+    reference,
+    tags,
+    mayMove: await visitor.may('push', targetOf(address, services.config)),
+  })
   if (!answer.ok) throw refusalOf(answer)
   const { digest, subject } = answer
   const headers: Record<string, string> = {
@@ -117,31 +127,16 @@ function parseTags(texts: readonly string[]): readonly Tag[] {
   return [...new Set(tags)]
 }
 
-/** The body, which no header is believed about; nothing behind the limit is read. */
-async function readManifest({ headers, body }: Exchange): Promise<Uint8Array> {
-  if (Number(headers.get(HEADER.contentLength) ?? 0) > MAX_MANIFEST) throw tooLarge()
-  if (body === null) return new Uint8Array()
-  const reader = body.getReader()
-  const chunks: Uint8Array[] = []
-  let length = 0
-  for (;;) {
-    const { done, value } = await reader.read().catch(cutShort)
-    if (done) return concatenate(chunks, length)
-    length += value.byteLength
-    if (length > MAX_MANIFEST) {
-      reader.releaseLock()
-      throw tooLarge()
-    }
-    chunks.push(value)
+async function readManifest(exchange: Exchange): Promise<Uint8Array> {
+  const body = await readBody(exchange, MAX_MANIFEST)
+  if (body.ok) return body.bytes
+  if (body.reason === 'cut') {
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: 'the body was cut',
+      cause: body.cause,
+    })
   }
-}
-
-function cutShort(cause: unknown): never {
-  throw new RegistryError('MANIFEST_INVALID', { message: 'the body was cut', cause })
-}
-
-function tooLarge(): RegistryError {
-  return new RegistryError('SIZE_INVALID', {
+  throw new RegistryError('SIZE_INVALID', {
     status: 413,
     message: `a manifest can have ${MAX_MANIFEST} bytes at most`,
   })
@@ -155,7 +150,8 @@ function refusalOf(refusal: Extract<PushAnswer, { readonly ok: false }>): Regist
       return new RegistryError('DIGEST_INVALID')
     case 'missing':
       return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-        details: refusal.digests.map((digest) => ({ digest })),
+        // Clients read an error of a few KiB.
+        details: refusal.digests.slice(0, MAX_DETAILS).map((digest) => ({ digest })),
       })
     default:
       return refusal satisfies never

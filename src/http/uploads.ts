@@ -1,7 +1,6 @@
 // end-4a, end-4b, end-4c, end-5, end-6, end-11, end-13 and end-14: blobs on their way in. Bodies are handed on
 // as they come; nothing in a `Location` but the session's name, so an old one is as good as a new one.
 
-import type { Config } from '../config.ts'
 import { wayBack } from '../oci/address.ts'
 import type { Address } from '../oci/address.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -13,7 +12,8 @@ import type { RepositoryName } from '../oci/repository-name.ts'
 import { formatUploadRange, parseUploadRange } from '../oci/upload-range.ts'
 import type { Chunk, UploadRefusal } from '../hosted/upload.ts'
 import type { Hosted } from '../registry/repository.ts'
-import { addressOf, findPullable } from './authorize.ts'
+import type { Visit } from './authenticate.ts'
+import { addressOf, knownAddress, refusal, targetOf } from './authorize.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -32,11 +32,8 @@ interface Target {
 }
 
 /** Answers POST: a session, a whole blob, or a blob of another repository. */
-export async function startUpload(
-  exchange: Exchange,
-  target: Target,
-  config: Config,
-): Promise<Response> {
+export async function startUpload(visit: Visit, target: Target): Promise<Response> {
+  const { exchange } = visit
   const { query } = exchange
   if (query.getAll('digest-algorithm').some((each) => !ALGORITHMS.includes(each))) {
     throw new RegistryError('DIGEST_INVALID', { message: 'sha256 and sha512 are supported' })
@@ -45,7 +42,7 @@ export async function startUpload(
   if (query.has('digest')) return uploadWhole(exchange, target, requireDigest(query, 'digest'))
   if (query.has('mount')) {
     const digest = requireDigest(query, 'mount')
-    const sources = await findSources(exchange, target, { digest, config })
+    const sources = await findSources(visit, target, digest)
     if (sources.length > 0 && (await target.repository.mount(digest, sources))) {
       return created(exchange, target, digest)
     }
@@ -132,24 +129,36 @@ async function cancelUpload(
 }
 
 /**
- * Where a blob may be mounted from. What this caller may not pull is not tried, and nothing tells it from what does
+ * Where a blob may be mounted from. What this caller may not read is not tried, and nothing tells it from what does
  * not exist. A `from` that is no hosted repository names no source, as if it were not there.
+ * @throws {RegistryError} UNAUTHORIZED where the caller's account may read a source and its token does not say so.
  */
 async function findSources(
-  exchange: Exchange,
-  { repository }: Target,
-  { digest, config }: { readonly digest: Digest; readonly config: Config },
+  visit: Visit,
+  { repository, address: target }: Target,
+  digest: Digest,
 ): Promise<readonly RepositoryName[]> {
+  const { exchange, visitor } = visit
+  const { config } = visit.services
   const from = exchange.query.get('from')
   const source = from === null ? undefined : addressOf(from, config)
   const names = source?.kind === 'hosted' ? [source.canonical] : await repository.holders(digest)
   const sources: RepositoryName[] = []
+  const untold: string[] = []
   for (const name of names) {
-    const address = findPullable(name, config)
-    if (address?.kind === 'hosted') sources.push(address.repository)
+    const address = knownAddress(name, config)
+    if (address?.kind !== 'hosted') continue
+    const asked = targetOf(address, config)
+    if (await visitor.may('read', asked)) sources.push(address.repository)
+    else if (await visitor.mayByAccount('read', asked)) untold.push(name)
     if (sources.length === MAX_SOURCES) break
   }
-  return sources
+  const [first] = untold
+  if (sources.length > 0 || first === undefined) return sources
+  throw await refusal(visit, [
+    { type: 'repository', name: target.canonical, actions: ['pull', 'push'] },
+    { type: 'repository', name: first, actions: ['pull'] },
+  ])
 }
 
 function created(exchange: Exchange, { address }: Target, digest: Digest): Response {
@@ -171,15 +180,15 @@ function whereIs({ address }: Target, session: string, offset: number): Record<s
   }
 }
 
-function refusalAt(refusal: UploadRefusal, target: Target, session: string): RegistryError {
-  return refusalOf(refusal, 'offset' in refusal ? whereIs(target, session, refusal.offset) : {})
+function refusalAt(refused: UploadRefusal, target: Target, session: string): RegistryError {
+  return refusalOf(refused, 'offset' in refused ? whereIs(target, session, refused.offset) : {})
 }
 
 function refusalOf(
-  refusal: UploadRefusal,
+  refused: UploadRefusal,
   headers: NonNullable<RegistryErrorOptions['headers']>,
 ): RegistryError {
-  switch (refusal.reason) {
+  switch (refused.reason) {
     case 'unknown':
       return new RegistryError('BLOB_UPLOAD_UNKNOWN')
     case 'out-of-order':
@@ -197,16 +206,16 @@ function refusalOf(
     case 'too-large':
       return new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `a blob can have ${refusal.limit} bytes at most`,
+        message: `a blob can have ${refused.limit} bytes at most`,
       })
     case 'later':
       return new RegistryError('UNKNOWN', {
         status: 503,
         message: 'the digest of this upload is still being taken; ask again',
-        headers: { ...headers, [HEADER.retryAfter]: String(refusal.retryAfter) },
+        headers: { ...headers, [HEADER.retryAfter]: String(refused.retryAfter) },
       })
     default:
-      return refusal satisfies never
+      return refused satisfies never
   }
 }
 

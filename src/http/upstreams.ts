@@ -1,20 +1,19 @@
 // `GET /_/upstreams`: how every upstream stands, for whoever operates this registry.
 
-import { mayAdministrate } from '../auth/policy.ts'
-import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import type { Services } from '../services.ts'
 import type { GateName, GateStatus } from '../upstream/gate.ts'
+import type { Visit } from './authenticate.ts'
+import { requireAdministrator } from './authorize.ts'
 import { respond } from './exchange.ts'
-import type { Exchange } from './exchange.ts'
 
 /**
  * Answers GET with each upstream and alternate, and of each of its credentials, and of nobody, the budget, the
  * last error and when it may be asked again. Times are RFC 3339; secrets are not in it.
- * @throws {RegistryError} DENIED to whoever has no grant of `admin`.
+ * @throws {RegistryError} UNAUTHORIZED to whoever has no grant of `admin`.
  */
-export async function getUpstreams(exchange: Exchange, services: Services): Promise<Response> {
-  if (!mayAdministrate(services.config.anonymous)) throw new RegistryError('DENIED')
+export async function getUpstreams(visit: Visit): Promise<Response> {
+  await requireAdministrator(visit)
+  const { exchange, services } = visit
   const upstreams = await Promise.all(
     services.endpoints().map(async (endpoint) => ({
       host: endpoint.host,

@@ -13,7 +13,8 @@ import type { BlobPart } from '../upstream/blob-range.ts'
 import { openBlob } from '../upstream/blob-source.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
-import type { UpstreamFailure } from '../upstream/error.ts'
+import { RequestAdmission } from './admission.ts'
+import type { Admit, MirrorFailure } from './admission.ts'
 import { streamDirectly, streamPart } from './direct.ts'
 import type { FillGone, FillRequest } from './fill-keeper.ts'
 import { FillReader } from './fill-reader.ts'
@@ -42,7 +43,7 @@ export interface ServedBlob {
 export type BlobAnswer =
   | ServedBlob
   | { readonly ok: false; readonly unsatisfiable: number }
-  | { readonly ok: false; readonly failure: UpstreamFailure }
+  | { readonly ok: false; readonly failure: MirrorFailure }
 
 /** What is asked for: bytes, all or some, or only the size. */
 export type BlobQuestion =
@@ -58,6 +59,7 @@ interface Asked {
 
 /** A `BlobFill` as this room sees it. */
 export interface FillStub {
+  join(request: FillRequest): Promise<FillProgress | undefined>
   begin(request: FillRequest): Promise<FillProgress>
   progress(id: string, from: number): Promise<FillProgress | FillGone>
   end(id: string): Promise<FillEnd | FillGone | undefined>
@@ -72,18 +74,22 @@ export interface MirroredBlobsGiven {
   readonly bucket: R2Bucket
   readonly blobs: BlobStore
   readonly fillOf: (key: StorageKey) => FillStub
+  /** Of the one request that this is for. */
+  readonly admit: Admit
   readonly seams: Seams
 }
 
-/** Reads the blobs of one repository. */
+/** Reads the blobs of one repository, for one request. */
 export class MirroredBlobs {
   readonly #given: MirroredBlobsGiven
   readonly #patience: Patience
+  readonly #admission: RequestAdmission
 
   /** `patience` is shortened by tests. */
   constructor(given: MirroredBlobsGiven, patience: Patience = PATIENCE) {
     this.#given = given
     this.#patience = patience
+    this.#admission = new RequestAdmission(given.admit)
   }
 
   /** Answers from the first source that has the blob. */
@@ -118,8 +124,13 @@ export class MirroredBlobs {
   async #filled(key: StorageKey, asked: Asked): Promise<BlobAnswer> {
     const { name, fillOf } = this.#given
     const { digest, question } = asked
-    const beginning = fillOf(key).begin({ ...name, digest, key, wants: question.wants })
+    const request = { ...name, digest, key, wants: question.wants }
+    const beginning = this.#admission.ask(
+      () => fillOf(key).join(request),
+      () => fillOf(key).begin(request),
+    )
     const progress = await storing(beginning, this.#patience.begin)
+    if ('ok' in progress) return progress
     if (progress.state === 'stored') {
       const stored = await this.#stored(key, question)
       if (stored === undefined) throw new Error('the blob was removed while it was being served')
@@ -143,6 +154,8 @@ export class MirroredBlobs {
     const { size, segments } = running
     const range = rangeAhead(asked.question, size, segments)
     if (range === undefined || size === undefined) return undefined
+    // Whoever is not admitted waits for the fill, which it has not caused.
+    if ((await this.#admission.refusal()) !== undefined) return undefined
     const begun = fillOf(key).beginDetour()
     const { promise: over, resolve: end } = Promise.withResolvers<void>()
     // Deferred before anything is waited for: a client that leaves, or an id that comes late, holds no place.
@@ -209,6 +222,8 @@ export class MirroredBlobs {
   }
 
   async #direct({ digest, question, until }: Asked): Promise<BlobAnswer> {
+    const refusal = await this.#admission.refusal()
+    if (refusal !== undefined) return refusal
     const { name, client, seams } = this.#given
     const blob = { repository: name.repository, digest }
     try {

@@ -76,25 +76,28 @@ export class FillKeeper {
 
   /** Joins or starts the fill, and tells as soon as there is something to send. */
   async begin(request: FillRequest): Promise<FillProgress> {
-    this.#askedAt = this.#given.now()
-    const until = this.#askedAt + this.#patience.news
+    const until = this.#askedFor()
     try {
       for (;;) {
         const running = this.#running()
         if (running === undefined && this.#isMissing(request.repository)) return NOT_FOUND
         const started = running ?? (await this.#start(request))
-        if (typeof started === 'number') return { state: 'stored', size: started }
-        await this.#news(started.fill, request.wants, until)
-        const progress = started.fill.progress(0)
-        // What another repository was refused says nothing of this one: it is asked for in turn.
-        const isOwn = started.repository === request.repository
-        if (isOwn || progress.state !== 'failed') return progress
-        if (!OF_REPOSITORY.includes(progress.failure.kind)) return progress
+        const progress = await this.#progressOf(started, request, until)
+        if (progress !== undefined) return progress
       }
     } catch (error) {
       this.#given.log('fill-start-failed', { key: request.key, reason: String(error) })
       return { state: 'failed', failure: { kind: 'storage', reason: String(error) } }
     }
+  }
+
+  /** As `begin`, but `undefined` where a fill would have to be started. */
+  async join(request: FillRequest): Promise<FillProgress | undefined> {
+    const until = this.#askedFor()
+    const running =
+      this.#running() ?? (await this.#starting) ?? (await this.#storedSince(request.key))
+    if (running !== undefined) return this.#progressOf(running, request, until)
+    return this.#isMissing(request.repository) ? NOT_FOUND : undefined
   }
 
   /** How far the fill is, as soon as there is more than the first `from` segments, or at the end. */
@@ -137,6 +140,33 @@ export class FillKeeper {
       log('segments-not-removed', { reason: String(error) })
     }
     await this.#forget()
+  }
+
+  /** Notes that somebody waits; returns until when this call may take. */
+  #askedFor(): number {
+    this.#askedAt = this.#given.now()
+    return this.#askedAt + this.#patience.news
+  }
+
+  /** The size, where the blob has been stored since the caller looked for it. */
+  async #storedSince(key: StorageKey): Promise<number | undefined> {
+    if (this.#started?.fill.end?.state !== 'stored') return undefined
+    return storing(this.#given.blobs.head(key), this.#patience.lookup)
+  }
+
+  /** How far it is; `undefined` where that says nothing of the repository that asks. */
+  async #progressOf(
+    started: Started | number,
+    request: FillRequest,
+    until: number,
+  ): Promise<FillProgress | undefined> {
+    if (typeof started === 'number') return { state: 'stored', size: started }
+    await this.#news(started.fill, request.wants, until)
+    const progress = started.fill.progress(0)
+    // What another repository was refused says nothing of this one: it is asked for in turn.
+    const isOwn = started.repository === request.repository
+    if (isOwn || progress.state !== 'failed') return progress
+    return OF_REPOSITORY.includes(progress.failure.kind) ? undefined : progress
   }
 
   /** The fill to join: one that runs, or whose segments are all there is of the blob. */

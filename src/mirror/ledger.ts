@@ -11,6 +11,7 @@ import { UpstreamError, failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
 import { fetchManifest, guessManifest, headManifest } from '../upstream/manifests.ts'
 import type { FetchedManifest, Manifest } from '../upstream/manifests.ts'
+import type { Refused } from './admission.ts'
 import { freshUntil, judge, mayServeStale, restsUntil } from './freshness.ts'
 import type { FreshnessRules, TagClocks } from './freshness.ts'
 import { describeFailure, parseFailure, rememberedFailure } from './last-failure.ts'
@@ -42,9 +43,12 @@ export interface ServedManifest {
 }
 
 /** What the ledger says to a question for a manifest. */
-export type ManifestAnswer =
+export type LedgerAnswer =
   | ServedManifest
   | { readonly ok: false; readonly failure: UpstreamFailure }
+
+/** What becomes of a request for a manifest. */
+export type ManifestAnswer = LedgerAnswer | Refused
 
 /** What a ledger is given. */
 export interface LedgerGiven extends ManifestKeeperGiven {
@@ -64,7 +68,7 @@ export class Ledger {
   readonly #negatives = new Memory<true>(MAX_NEGATIVES)
   /** That the whole repository is refused: every name in it would cost the same tokens and the same answer. */
   readonly #refusal = new Memory<UpstreamFailure>(1)
-  readonly #flights = new Map<string, Promise<ManifestAnswer>>()
+  readonly #flights = new Map<string, Promise<LedgerAnswer>>()
 
   constructor(given: LedgerGiven) {
     this.#given = given
@@ -72,7 +76,7 @@ export class Ledger {
   }
 
   /** The manifest that a tag points at: as stored while it is fresh, else as the upstream says, else stale. */
-  async tag(tag: Tag, known: Digest | undefined): Promise<ManifestAnswer> {
+  async tag(tag: Tag, known: Digest | undefined): Promise<LedgerAnswer> {
     const { now } = this.#given
     const record = this.#given.records.tag(tag)
     const negative = record === undefined ? this.#negative(tag) : undefined
@@ -111,7 +115,7 @@ export class Ledger {
   }
 
   /** The manifest of a digest: as stored, for ever; else as the upstream has it. */
-  async manifest(digest: Digest): Promise<ManifestAnswer> {
+  async manifest(digest: Digest): Promise<LedgerAnswer> {
     if (this.#negatives.get(digest, this.#given.now()) !== undefined) return notFound()
     return this.#once(digest, async () => {
       try {
@@ -120,6 +124,23 @@ export class Ledger {
         return this.#failed(digest, failureOf(error))
       }
     })
+  }
+
+  /**
+   * As `tag`, but `undefined` where nothing is known of the tag, not even that it is not there: then only the
+   * upstream can tell. What is on its way is not known yet.
+   */
+  async knownTag(tag: Tag, known: Digest | undefined): Promise<LedgerAnswer | undefined> {
+    const record = this.#given.records.tag(tag)
+    if (record === undefined && this.#negative(tag) === undefined) return undefined
+    return this.tag(tag, known)
+  }
+
+  /** As `manifest`, but `undefined` where nothing is known of the digest. */
+  async knownManifest(digest: Digest): Promise<LedgerAnswer | undefined> {
+    const record = this.#given.records.manifest(digest)
+    if (record === undefined && this.#negative(digest) === undefined) return undefined
+    return this.manifest(digest)
   }
 
   /** The size of a blob according to the manifests seen (bytes). */
@@ -136,7 +157,7 @@ export class Ledger {
     tag: Tag,
     record: TagRecord | undefined,
     rules: FreshnessRules,
-  ): Promise<ManifestAnswer> {
+  ): Promise<LedgerAnswer> {
     const { now, records, hints, name, defer } = this.#given
     const deadline = now() + WITHIN
     try {
@@ -161,7 +182,7 @@ export class Ledger {
     tag: Tag,
     failure: UpstreamFailure,
     { rules, deadline }: CheckTerms,
-  ): Promise<ManifestAnswer | undefined> {
+  ): Promise<LedgerAnswer | undefined> {
     const { client, now, records } = this.#given
     if (!mayStandIn(failure)) return undefined
     const request = { ...this.#request({ kind: 'tag', tag }), deadline }
@@ -178,7 +199,7 @@ export class Ledger {
     tag: Tag,
     record: TagRecord | undefined,
     { rules, deadline }: CheckTerms,
-  ): Promise<ManifestAnswer> {
+  ): Promise<LedgerAnswer> {
     const { client, now } = this.#given
     // Where alternates may be asked afterwards, half of the time is theirs.
     const half = client.alternates.length > 0 ? now() + WITHIN / 2 : deadline
@@ -196,7 +217,7 @@ export class Ledger {
   }
 
   /** Notes what the upstream has just said of a tag; only a stored manifest is ever pointed at. */
-  #verified(tag: Tag, answer: ServedManifest, rules: FreshnessRules): ManifestAnswer {
+  #verified(tag: Tag, answer: ServedManifest, rules: FreshnessRules): LedgerAnswer {
     const { now, records } = this.#given
     const { digest, mediaType, bytes } = answer
     const verifiedAt = now()
@@ -227,11 +248,7 @@ export class Ledger {
     return this.#kept.put(manifest)
   }
 
-  async #serve(
-    record: TagRecord,
-    until: number,
-    known: Digest | undefined,
-  ): Promise<ManifestAnswer> {
+  async #serve(record: TagRecord, until: number, known: Digest | undefined): Promise<LedgerAnswer> {
     const base = {
       verifiedAt: record.verifiedAt,
       until,
@@ -252,7 +269,7 @@ export class Ledger {
       readonly until: number
       readonly known: Digest | undefined
     },
-  ): Promise<ManifestAnswer> {
+  ): Promise<LedgerAnswer> {
     const warning = this.#warning(how.failure)
     const base = {
       verifiedAt: record.verifiedAt,
@@ -268,7 +285,7 @@ export class Ledger {
     record: TagRecord,
     base: Pick<ServedManifest, 'verifiedAt' | 'until' | 'outcome' | 'warning'>,
     known: Digest | undefined,
-  ): Promise<ManifestAnswer> {
+  ): Promise<LedgerAnswer> {
     const { digest } = record
     const mediaType = this.#given.records.manifest(digest)?.mediaType
     if (digest === known && mediaType !== undefined) {
@@ -278,7 +295,7 @@ export class Ledger {
     return answer.ok ? { ...answer, ...base } : answer
   }
 
-  #failed(reference: Tag | Digest, failure: UpstreamFailure): ManifestAnswer {
+  #failed(reference: Tag | Digest, failure: UpstreamFailure): LedgerAnswer {
     const known = { size: 1, until: this.#given.now() + NEGATIVE_TTL }
     if (failure.kind === 'not-found') this.#negatives.put(reference, true, known)
     // An answer from memory is not news, and does not make it last longer.
@@ -287,9 +304,9 @@ export class Ledger {
     return { ok: false, failure }
   }
 
-  #negative(tag: Tag): UpstreamFailure | undefined {
+  #negative(reference: Tag | Digest): UpstreamFailure | undefined {
     const { now } = this.#given
-    if (this.#negatives.get(tag, now()) !== undefined) return { kind: 'not-found' }
+    if (this.#negatives.get(reference, now()) !== undefined) return { kind: 'not-found' }
     return this.#refusal.get(REFUSAL, now())
   }
 
@@ -308,7 +325,7 @@ export class Ledger {
     return { repository: name.repository, reference, deadline: now() + WITHIN }
   }
 
-  #once(reference: Tag | Digest, work: () => Promise<ManifestAnswer>): Promise<ManifestAnswer> {
+  #once(reference: Tag | Digest, work: () => Promise<LedgerAnswer>): Promise<LedgerAnswer> {
     const running = this.#flights.get(reference)
     if (running !== undefined) return running
     const flight = work().finally(() => this.#flights.delete(reference))
@@ -343,11 +360,11 @@ function isKnown(
   return mayServeStale(failure, record.verifiedAt, rules, now)
 }
 
-function notFound(): ManifestAnswer {
+function notFound(): LedgerAnswer {
   return { ok: false, failure: { kind: 'not-found' } }
 }
 
 /** A caller that has the bytes is not sent them again. */
-function withoutKnown(answer: ManifestAnswer, known: Digest | undefined): ManifestAnswer {
+function withoutKnown(answer: LedgerAnswer, known: Digest | undefined): LedgerAnswer {
   return answer.ok && answer.digest === known ? { ...answer, bytes: undefined } : answer
 }

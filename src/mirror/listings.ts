@@ -18,7 +18,8 @@ import { Memory } from '../storage/memory.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { UpstreamError, failureOf } from '../upstream/error.ts'
 import type { UpstreamFailure } from '../upstream/error.ts'
-import type { Ledger, ManifestAnswer } from './ledger.ts'
+import type { MirrorFailure } from './admission.ts'
+import type { Ledger, LedgerAnswer } from './ledger.ts'
 import type { Records } from './records.ts'
 
 /** How long a listing is repeated without asking (milliseconds). */
@@ -47,7 +48,7 @@ export type ListingAnswer<Item> =
       readonly outcome: 'hit' | 'fill' | 'stale' | 'direct'
       readonly warning: string | undefined
     }
-  | { readonly ok: false; readonly failure: UpstreamFailure }
+  | { readonly ok: false; readonly failure: MirrorFailure }
 
 interface Kept<Item> {
   readonly items: readonly Item[]
@@ -80,10 +81,9 @@ export class Listings {
 
   /** One page of tags (distribution-spec v1.1.1, "Listing Tags"). */
   async tags(page: Page): Promise<ListingAnswer<string>> {
-    const key = JSON.stringify([page.n, page.last])
-    return this.#list(this.#tags, key, {
+    return this.#list(this.#tags, keyOf(page), {
       ask: () => this.#fetchTags(page),
-      known: (kept) => this.#knownTags(page, kept),
+      known: (kept) => this.#localTags(page, kept),
       // Anybody can make up a `last`; one that no list has given out is not worth keeping.
       isKept: (page.last?.length ?? 0) <= MAX_TAG,
     })
@@ -93,9 +93,19 @@ export class Listings {
   async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
     return this.#list(this.#referrers, digest, {
       ask: () => this.#fetchReferrers(digest),
-      known: (kept) => this.#knownReferrers(digest, kept),
+      known: (kept) => this.#localReferrers(digest, kept),
       isKept: true,
     })
+  }
+
+  /** As `tags`, but `undefined` where only the upstream can tell. */
+  knownTags(page: Page): ListingAnswer<string> | undefined {
+    return this.#fresh(this.#tags, keyOf(page))
+  }
+
+  /** As `referrers`, but `undefined` where only the upstream can tell. */
+  knownReferrers(digest: Digest): ListingAnswer<Descriptor> | undefined {
+    return this.#fresh(this.#referrers, digest)
   }
 
   async #list<Item>(
@@ -107,11 +117,9 @@ export class Listings {
       readonly isKept: boolean
     },
   ): Promise<ListingAnswer<Item>> {
-    const { now } = this.#given
-    const kept = memory.get(key, now())
-    if (kept !== undefined && kept.until > now()) {
-      return { ok: true, items: kept.items, next: kept.next, outcome: 'hit', warning: undefined }
-    }
+    const fresh = this.#fresh(memory, key)
+    if (fresh !== undefined) return fresh
+    const kept = memory.get(key, this.#given.now())
     try {
       const asked = await this.#once(key, how.ask)
       if (how.isKept) this.#keep(memory, key, asked)
@@ -123,6 +131,13 @@ export class Listings {
       const warning = `${this.#given.name.host} cannot be asked: this list holds only what is known here`
       return { ok: true, ...known, outcome: 'stale', warning }
     }
+  }
+
+  #fresh<Item>(memory: Memory<Kept<Item>>, key: string): ListingAnswer<Item> | undefined {
+    const { now } = this.#given
+    const kept = memory.get(key, now())
+    if (kept === undefined || kept.until <= now()) return undefined
+    return { ok: true, items: kept.items, next: kept.next, outcome: 'hit', warning: undefined }
   }
 
   /** A list outlives its time for an outage, an empty one does not: it is what made-up questions get. */
@@ -169,7 +184,7 @@ export class Listings {
     )
   }
 
-  #knownTags(page: Page, kept: Kept<string> | undefined): Omit<Kept<string>, 'until'> | undefined {
+  #localTags(page: Page, kept: Kept<string> | undefined): Omit<Kept<string>, 'until'> | undefined {
     if (kept !== undefined) return kept
     const tags = this.#given.records.tags()
     return tags.length === 0 ? undefined : takePage(tags, page)
@@ -226,7 +241,7 @@ export class Listings {
   }
 
   /** The ledger gives a tag its own time; only what is left of the question's is waited for. */
-  async #tagWithin(tag: Tag, left: number): Promise<ManifestAnswer> {
+  async #tagWithin(tag: Tag, left: number): Promise<LedgerAnswer> {
     const late = timeoutAfter(left, 'the referrers tag was too late')
     try {
       return await Promise.race([this.#given.ledger.tag(tag, undefined), late.expired])
@@ -235,7 +250,7 @@ export class Listings {
     }
   }
 
-  #knownReferrers(
+  #localReferrers(
     digest: Digest,
     kept: Kept<Descriptor> | undefined,
   ): Omit<Kept<Descriptor>, 'until'> | undefined {
@@ -289,6 +304,10 @@ export class Listings {
     this.#flights.set(key, flight)
     return flight
   }
+}
+
+function keyOf({ n, last }: Page): string {
+  return JSON.stringify([n, last])
 }
 
 function lastOf(link: string): string | undefined {

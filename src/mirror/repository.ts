@@ -15,10 +15,12 @@ import type { Memory } from '../storage/memory.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
 import { fetchManifest } from '../upstream/manifests.ts'
+import { RequestAdmission } from './admission.ts'
+import type { Admit, Refused } from './admission.ts'
 import type { MirroredBlobs } from './blobs.ts'
 import { mayServeStale } from './freshness.ts'
 import type { FreshnessRules } from './freshness.ts'
-import type { ManifestAnswer, ServedManifest } from './ledger.ts'
+import type { LedgerAnswer, ManifestAnswer, ServedManifest } from './ledger.ts'
 import { Listings } from './listings.ts'
 import type { ListingAnswer } from './listings.ts'
 import { storing } from './output.ts'
@@ -35,10 +37,18 @@ const DAY = 24 * 60 * 60 * 1000
 /** What a request knows of a repository whose ledger is away. */
 const NO_RECORDS = { isEmpty: true, tags: () => [], referrers: () => [] }
 
-/** A `MirrorLedger` as this room sees it. */
+/** A `MirrorLedger` as this room sees it: what begins with `known` needs no admission. */
 export interface LedgerStub {
-  tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<ManifestAnswer>
-  manifest(name: MirroredName, digest: Digest): Promise<ManifestAnswer>
+  knownTag(
+    name: MirroredName,
+    tag: Tag,
+    known: Digest | undefined,
+  ): Promise<LedgerAnswer | undefined>
+  knownManifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer | undefined>
+  knownTags(name: MirroredName, page: Page): Promise<ListingAnswer<string> | undefined>
+  knownReferrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor> | undefined>
+  tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<LedgerAnswer>
+  manifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer>
   tags(name: MirroredName, page: Page): Promise<ListingAnswer<string>>
   referrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor>>
   size(name: MirroredName, digest: Digest): Promise<number | undefined>
@@ -51,6 +61,12 @@ export interface MirrorMemory {
   readonly touched: Memory<true>
 }
 
+/** A question for the ledger: as it can answer it from what is known, and as it asks the upstream. */
+interface Question<Answer> {
+  readonly known: () => Promise<Answer | undefined>
+  readonly anew: () => Promise<Answer>
+}
+
 /** What a mirrored repository is given. */
 export interface MirroredRepositoryGiven {
   readonly name: MirroredName
@@ -60,19 +76,23 @@ export interface MirroredRepositoryGiven {
   readonly manifests: ManifestStore
   readonly memory: MirrorMemory
   readonly blobs: MirroredBlobs
+  /** Of the one request that this is for. */
+  readonly admit: Admit
   readonly seams: Seams
 }
 
-/** Reads one mirrored repository. */
+/** Reads one mirrored repository, for one request. */
 export class MirroredRepository {
   readonly blobs: MirroredBlobs
   readonly #given: MirroredRepositoryGiven
   readonly #canonical: string
+  readonly #admission: RequestAdmission
 
   constructor(given: MirroredRepositoryGiven) {
     this.#given = given
     this.#canonical = canonicalName(given.name)
     this.blobs = given.blobs
+    this.#admission = new RequestAdmission(given.admit)
   }
 
   /** The manifest of a reference. At most one KV read once an isolate, KV or the ledger knows it. */
@@ -88,19 +108,21 @@ export class MirroredRepository {
   /** One page of tags. */
   async tags(page: Page): Promise<ListingAnswer<string>> {
     const { ledger, name } = this.#given
-    return this.#listing(
-      () => ledger.tags(name, page),
-      (alone) => alone.tags(page),
-    )
+    return this.#listing({
+      known: () => ledger.knownTags(name, page),
+      anew: () => ledger.tags(name, page),
+      alone: (listings) => listings.tags(page),
+    })
   }
 
   /** All referrers of a digest. */
   async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
     const { ledger, name } = this.#given
-    return this.#listing(
-      () => ledger.referrers(name, digest),
-      (alone) => alone.referrers(digest),
-    )
+    return this.#listing({
+      known: () => ledger.knownReferrers(name, digest),
+      anew: () => ledger.referrers(name, digest),
+      alone: (listings) => listings.referrers(digest),
+    })
   }
 
   async #tag(tag: Tag): Promise<ManifestAnswer> {
@@ -136,13 +158,18 @@ export class MirroredRepository {
   ): Promise<ManifestAnswer> {
     const { ledger, name, seams } = this.#given
     try {
-      const answer = await inTime(ledger.tag(name, tag, hint?.digest))
+      const answer = await this.#ask({
+        known: () => ledger.knownTag(name, tag, hint?.digest),
+        anew: () => ledger.tag(name, tag, hint?.digest),
+      })
       return answer.ok ? { ...answer, bytes: answer.bytes ?? hint?.bytes } : answer
     } catch (error) {
       this.#logAway(error)
     }
-    const answer = await this.#alone({ kind: 'tag', tag })
-    if (answer.ok || hint === undefined) return answer
+    const reference = { kind: 'tag', tag } as const
+    if (hint === undefined) return this.#alone(reference)
+    const answer = await this.#fetch(reference, seams.now() + WITHIN)
+    if (answer.ok) return answer
     if (!mayServeStale(answer.failure, hint.verifiedAt, rules, seams.now())) return answer
     const warning = `${name.host} did not confirm this tag`
     return { ...fromHint(hint, { outcome: 'stale', until: 0 }), warning }
@@ -151,7 +178,10 @@ export class MirroredRepository {
   async #askLedgerForDigest(digest: Digest): Promise<ManifestAnswer> {
     const { ledger, name } = this.#given
     try {
-      return await inTime(ledger.manifest(name, digest))
+      return await this.#ask({
+        known: () => ledger.knownManifest(name, digest),
+        anew: () => ledger.manifest(name, digest),
+      })
     } catch (error) {
       this.#logAway(error)
       return this.#alone({ kind: 'digest', digest })
@@ -160,12 +190,15 @@ export class MirroredRepository {
 
   /** Without the ledger nothing is stored, but R2 still knows manifests by digest, and the upstream all. */
   async #alone(reference: Reference): Promise<ManifestAnswer> {
+    const deadline = this.#given.seams.now() + WITHIN
+    const stored = reference.kind === 'digest' ? await this.#stored(reference.digest) : undefined
+    return stored ?? (await this.#admission.refusal()) ?? this.#fetch(reference, deadline)
+  }
+
+  async #fetch(reference: Reference, deadline: number): Promise<LedgerAnswer> {
     const { client, name, seams } = this.#given
-    const deadline = seams.now() + WITHIN
+    const { repository } = name
     try {
-      const stored = reference.kind === 'digest' ? await this.#stored(reference.digest) : undefined
-      if (stored !== undefined) return stored
-      const { repository } = name
       const fetched = await fetchManifest(client, { repository, reference, deadline }, seams.now)
       const base = {
         outcome: 'direct',
@@ -204,19 +237,28 @@ export class MirroredRepository {
   }
 
   async #listing<Item>(
-    ask: () => Promise<ListingAnswer<Item>>,
-    askAlone: (alone: Listings) => Promise<ListingAnswer<Item>>,
+    question: Question<ListingAnswer<Item>> & {
+      readonly alone: (listings: Listings) => Promise<ListingAnswer<Item>>
+    },
   ): Promise<ListingAnswer<Item>> {
     const { client, name, seams } = this.#given
+    const { now } = seams
     try {
-      return await inTime(ask())
+      return await this.#ask(question)
     } catch (error) {
       this.#logAway(error)
-      const ledger = { tag: (tag: Tag) => this.#alone({ kind: 'tag', tag }) }
-      const alone = new Listings({ name, client, records: NO_RECORDS, ledger, now: seams.now })
-      const answer = await askAlone(alone)
+      const refusal = await this.#admission.refusal()
+      if (refusal !== undefined) return refusal
+      const ledger = { tag: (tag: Tag) => this.#fetch({ kind: 'tag', tag }, now() + WITHIN) }
+      const listings = new Listings({ name, client, records: NO_RECORDS, ledger, now })
+      const answer = await question.alone(listings)
       return answer.ok ? { ...answer, outcome: 'direct' } : answer
     }
+  }
+
+  /** Asks the ledger, twice where it does not know. @throws when it is away, or both take too long. */
+  #ask<Answer>({ known, anew }: Question<Answer>): Promise<Answer | Refused> {
+    return inTime(this.#admission.ask(known, anew))
   }
 
   /** Keeps an answer for the isolate's next request, a tag for a minute at most; repeated, it is a hit. */

@@ -72,7 +72,7 @@ interface PrefixedName {
 
 /**
  * Resolves a written address. Throws NAME_INVALID or NAME_UNKNOWN, so an unknown host causes no
- * outbound request.
+ * outbound request. Neither repeats what was written: a capability may stand in it, nearly right.
  */
 export function resolveAddress(written: WrittenAddress, table: AddressTable): Address {
   const name = splitPrefix(written)
@@ -88,7 +88,7 @@ export function resolveAddress(written: WrittenAddress, table: AddressTable): Ad
     return mirrored(prefixed, name.rest, name.path, undefined)
   }
   if (written.base !== undefined) {
-    throw new RegistryError('NAME_UNKNOWN', { detail: { name: name.whole } })
+    throw new RegistryError('NAME_UNKNOWN')
   }
   return resolveUnhinted(name, table)
 }
@@ -115,7 +115,7 @@ function splitPrefix({ name, base }: WrittenAddress): PrefixedName {
   const prefix = decodeColon(slash < 0 ? written : written.slice(0, slash))
   const whole = rest === undefined ? prefix : `${prefix}/${rest}`
   if (whole.includes('%')) {
-    throw new RegistryError('NAME_INVALID', { detail: { name: written } })
+    throw new RegistryError('NAME_INVALID')
   }
   return { path, whole, prefix, rest }
 }
@@ -134,7 +134,7 @@ function resolveNamespace(namespaces: readonly string[], table: AddressTable): A
   const upstreams = namespaces.map((ns) => upstreamOf(ns, table))
   const [first] = upstreams
   if (first === undefined || upstreams.some((upstream) => upstream?.host !== first.host)) {
-    throw new RegistryError('NAME_UNKNOWN', { detail: { ns: namespaces } })
+    throw new RegistryError('NAME_UNKNOWN')
   }
   return first
 }
@@ -146,15 +146,15 @@ function resolveUnhinted(name: PrefixedName, table: AddressTable): Address {
     return { kind: 'hosted', repository, canonical: repository, path, ns: undefined }
   }
   if (name.rest !== undefined && looksLikeHost(name.prefix)) {
-    throw new RegistryError('NAME_UNKNOWN', { detail: { name: whole } })
+    throw new RegistryError('NAME_UNKNOWN')
   }
   if (repository === undefined) {
-    throw new RegistryError('NAME_INVALID', { detail: { name: whole } })
+    throw new RegistryError('NAME_INVALID')
   }
   const upstream =
     table.defaultUpstream === undefined ? undefined : upstreamOf(table.defaultUpstream, table)
   if (upstream === undefined) {
-    throw new RegistryError('NAME_UNKNOWN', { detail: { name: whole } })
+    throw new RegistryError('NAME_UNKNOWN')
   }
   return mirrored(upstream, repository, path, undefined)
 }
@@ -175,7 +175,7 @@ function mirrored(
 ): MirroredAddress {
   const repository = parseRepositoryName(library && !name.includes('/') ? `library/${name}` : name)
   if (repository === undefined) {
-    throw new RegistryError('NAME_INVALID', { detail: { name } })
+    throw new RegistryError('NAME_INVALID')
   }
   return { kind: 'mirrored', host, repository, canonical: `${host}/${repository}`, path, ns }
 }

@@ -51,6 +51,26 @@ export function formatScope(name: string, actions: readonly string[]): string {
   return `repository:${name}:${actions.join(',')}`
 }
 
+/** What a challenge of our own says; `scope` and `error` only where there is something to say. */
+export interface BearerChallenge {
+  readonly realm: string
+  readonly service: string
+  readonly scope: string | undefined
+  readonly error: 'invalid_token' | 'insufficient_scope' | undefined
+}
+
+/**
+ * A challenge (RFC 6750 §3) as distribution writes it, which is the form that every client reads: all values quoted, no space behind the
+ * commas, nothing empty.
+ */
+export function formatChallenge({ realm, service, scope, error }: BearerChallenge): string {
+  const parameters = Object.entries({ realm, service, scope: scope || undefined, error })
+  const written = parameters.flatMap(([name, value]) =>
+    value === undefined ? [] : `${name}="${value.replaceAll(/["\\]/g, '\\$&')}"`,
+  )
+  return `Bearer ${written.join(',')}`
+}
+
 function parseChallenge(scanner: FieldScanner): Challenge | undefined {
   const scheme = scanner.token()?.toLowerCase()
   if (scheme === undefined) {

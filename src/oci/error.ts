@@ -10,7 +10,7 @@ interface CodeEntry {
 
 /**
  * distribution-spec v1.1.1, "Error Codes": code-1 to code-14, and distribution's UNKNOWN for
- * failures that are not the client's (5xx only). MANIFEST_BLOB_UNKNOWN is 400 and UNSUPPORTED 405
+ * failures that are not the client's (5xx only), and the three of its token service. MANIFEST_BLOB_UNKNOWN is 400 and UNSUPPORTED 405
  * as in distribution.
  */
 export const CODES = {
@@ -42,6 +42,9 @@ export const CODES = {
     alternatives: [400, 404, 414],
   },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+  MISSING_REQUIRED_FIELD: { status: 400, message: 'a required field is missing' },
+  UNSUPPORTED_VALUE: { status: 400, message: 'a field has a value that is not supported' },
+  BAD_TOKEN_OPTION: { status: 400, message: 'an option has a value that is none of its own' },
   UNKNOWN: { status: 500, message: 'internal error', alternatives: [502, 503, 504] },
 } as const satisfies Record<string, CodeEntry>
 

@@ -25,6 +25,21 @@ export function isPrivateHost(hostname: string): boolean {
   return !host.includes('.') || PRIVATE_SUFFIXES.some((suffix) => host.endsWith(suffix))
 }
 
+/**
+ * The client that an address stands for: the address itself, of an IPv6 address its /64, which one
+ * subscriber has whole.
+ */
+export function clientOf(address: string): string {
+  const host = normaliseHost(address)
+  if (host?.startsWith('[') !== true) return host ?? address
+  const [head = '', tail] = host.slice(1, -1).split('::')
+  const before = head === '' ? [] : head.split(':')
+  const after = tail === undefined || tail === '' ? [] : tail.split(':')
+  const missing = tail === undefined ? 0 : 8 - before.length - after.length
+  const groups = [...before, ...Array<string>(missing).fill('0'), ...after]
+  return `${groups.slice(0, 4).join(':')}::/64`
+}
+
 // `.internal` covers the metadata service of Google's cloud.
 const PRIVATE_SUFFIXES = ['.internal', '.local', '.localdomain', '.home.arpa'] as const
 

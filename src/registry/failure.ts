@@ -1,16 +1,17 @@
-// The one place where an upstream's failure becomes an answer. A 404 only when the upstream said 404; a
-// limit is 429, an outage 502 or 504, and nothing of an upstream's own words reaches a client.
+// The one place where a failure becomes an answer. A 404 only when the upstream said 404, or to a caller
+// who may not have it asked; a limit is 429, an outage 502 or 504, and nothing of an upstream's own words
+// reaches a client.
 
 import { RegistryError } from '../oci/error.ts'
 import type { ErrorCode } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import type { UpstreamFailure } from '../upstream/error.ts'
+import type { MirrorFailure } from '../mirror/admission.ts'
 
 /** A client that comes back before an upstream is likely to be up again only adds load (seconds). */
 const RETRY_OUTAGE = 10
 
 /** The error for a failure; `unknown` is the code that says what was not found. */
-export function registryErrorOf(failure: UpstreamFailure, unknown: ErrorCode): RegistryError {
+export function registryErrorOf(failure: MirrorFailure, unknown: ErrorCode): RegistryError {
   switch (failure.kind) {
     case 'not-found':
       return new RegistryError(unknown)
@@ -23,6 +24,11 @@ export function registryErrorOf(failure: UpstreamFailure, unknown: ErrorCode): R
     case 'rate-limited':
       return new RegistryError('TOOMANYREQUESTS', {
         message: 'the upstream limits requests and this is not cached',
+        headers: { [HEADER.retryAfter]: String(failure.retryAfter) },
+      })
+    case 'limited-here':
+      return new RegistryError('TOOMANYREQUESTS', {
+        message: 'this registry limits what a client may have fetched, and this is not cached',
         headers: { [HEADER.retryAfter]: String(failure.retryAfter) },
       })
     case 'unavailable':

@@ -9,6 +9,9 @@ import { HostedRepository } from '../hosted/repository.ts'
 import type { LedgerStub, UploadStub } from '../hosted/repository.ts'
 import { Upload } from '../hosted/upload-session.ts'
 import type { UploadName } from '../hosted/upload-session.ts'
+import type { SpareBuffers } from '../hosted/spare-buffers.ts'
+import { FREE } from '../hosted/tag-rules.ts'
+import { answered } from '../hosted/unavailable.ts'
 import type { Seams } from '../seams.ts'
 import { BlobStore } from '../storage/blobs.ts'
 import { ManifestStore } from '../storage/manifests.ts'
@@ -21,7 +24,10 @@ export interface HostedServicesGiven {
   readonly seams: Seams
   /** Bytes of manifests, by repository and digest. */
   readonly memory: Memory<Uint8Array>
+  readonly spareBuffers: SpareBuffers
   readonly isSparse: (repository: RepositoryName) => boolean
+  /** Patterns of tags that nobody moves or removes. */
+  readonly immutableOf: (repository: RepositoryName) => readonly string[]
 }
 
 /** Makes hosted repositories and the state of their objects. */
@@ -34,10 +40,11 @@ export class HostedServices {
 
   /** A repository as a request sees it. */
   repository(name: RepositoryName): HostedRepository {
-    const { env, seams, memory, isSparse } = this.#given
+    const { env, seams, memory, isSparse, immutableOf } = this.#given
     return new HostedRepository({
       name,
       isSparse: isSparse(name),
+      immutable: immutableOf(name),
       ledgerOf: (repository) => this.#ledgerStub(repository),
       holdersOf: async (digest) => env.BLOB_CLAIMS.getByName(digest).holders(),
       uploadOf: (session) => this.#uploadStub({ repository: name, session }),
@@ -76,9 +83,10 @@ export class HostedServices {
       name,
       storage,
       bucket: env.BLOBS,
+      spareBuffers: this.#given.spareBuffers,
       adopt: (digest, content) => claimsOf(digest).adopt(content),
       disown: (digest, id) => claimsOf(digest).disown(id),
-      hold: (digest) => this.#ledgerStub(name.repository).hold(digest),
+      hold: (digest) => answered(this.#ledgerStub(name.repository).hold(digest)),
       ...seams,
     })
   }
@@ -91,9 +99,9 @@ export class HostedServices {
       relocate: (digest) => stub.relocate(name, digest),
       manifest: (reference) => stub.manifest(name, reference),
       putManifest: (put) => stub.putManifest(name, put),
-      deleteTag: (tag) => stub.deleteTag(name, tag),
-      deleteManifest: (digest) => stub.deleteManifest(name, digest),
-      deleteBlob: (digest) => stub.deleteBlob(name, digest),
+      deleteTag: (tag, rules) => stub.deleteTag(name, tag, rules ?? FREE),
+      deleteManifest: (digest, rules) => stub.deleteManifest(name, digest, rules ?? FREE),
+      deleteBlob: (digest, rules) => stub.deleteBlob(name, digest, rules ?? FREE),
       tags: (page) => stub.tags(name, page),
       referrers: (digest, page) => stub.referrers(name, digest, page),
     }

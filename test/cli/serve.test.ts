@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, OutgoingHttpHeaders, Server } from 'node:http'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -13,9 +13,11 @@ import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { withAdministrator } from '../../cli/administrator.ts'
 import { parseArguments } from '../../cli/arguments.ts'
 import type { Registry } from '../../cli/serve.ts'
 import { serve } from '../../cli/serve.ts'
+import { hashSecret } from '../../src/auth/account.ts'
 
 const MARKER = 'nobody-reads-this-unsigned'
 const MANIFEST = JSON.stringify({
@@ -164,6 +166,16 @@ describe('the registry that runs here', () => {
     expect(body).toBe((await get(registry.url, '/v2/')).body)
   })
 
+  it('has an administrator, for whom nobody else needs to log in', async () => {
+    const file = registry.administrator ?? expect.fail('there is none')
+    const secret = (await readFile(file, 'utf8')).trim()
+    const credentials = Buffer.from(`administrator:${secret}`).toString('base64')
+    const authorization = { authorization: `Basic ${credentials}` }
+    expect((await get(registry.url, '/_/api/accounts')).status).toBe(401)
+    expect((await get(registry.url, '/_/api/accounts', authorization)).status).toBe(200)
+    expect((await get(registry.url, '/v2/')).status).toBe(200)
+  })
+
   it('keeps its state over a restart, with the upstream gone', async () => {
     await registry.stop()
     const gone = portOf(upstream)
@@ -174,7 +186,7 @@ describe('the registry that runs here', () => {
 })
 
 describe('npm start', () => {
-  it('greets with its address and a line to try, and ends cleanly on SIGTERM', async () => {
+  it('greets with its address, where the secret is and a line to try, and ends cleanly on SIGTERM', async () => {
     let url: URL | undefined
     const { code, stdout, stderr } = await run(['--port', '0'], (printed, kill) => {
       const address = /listens on (\S+)/.exec(printed)?.[1]
@@ -185,6 +197,9 @@ describe('npm start', () => {
     const host = url?.host ?? expect.fail(stdout + stderr)
     expect(stdout).toContain(`docker://${host}/docker.io/library/alpine:latest`)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const file = join('.entrepot', 'administrator')
+    expect(stdout).toContain(`the administrator's secret is in ${file}`)
+    expect(stdout).not.toContain((await readFile(join(folder, file), 'utf8')).trim())
     await expect(get(new URL(`http://${host}`), '/v2/')).rejects.toThrow('ECONNREFUSED')
   })
 
@@ -262,6 +277,74 @@ describe('npm start', () => {
     const { code, stdout, stderr } = await run(['--host', '203.0.113.1', '--port', '5050'])
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^cannot listen on 203\.0\.113\.1:5050: .+\n$/)
+  })
+})
+
+describe('the local administrator', () => {
+  const other = { name: 'ci', secretHash: 'a'.repeat(64), grants: [] }
+
+  /** A folder of its own, which is not there yet. */
+  async function folderOf(name: string): Promise<{ state: string; file: string }> {
+    const state = join(folder, 'administrators', name)
+    await rm(state, { recursive: true, force: true })
+    return { state, file: join(state, 'administrator') }
+  }
+
+  it('has a secret that only the owner of the folder can read, and its hash in ACCOUNTS', async () => {
+    const { state, file } = await folderOf('new')
+    const accounts = JSON.parse((await withAdministrator(undefined, state)) ?? '')
+    const text = await readFile(file, 'utf8')
+    expect(text).toMatch(/^[a-z2-7]{52}\n$/)
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    const secretHash = await hashSecret(text.trim())
+    const grants = [{ repositories: ['**'], actions: ['admin'] }]
+    expect(accounts).toEqual([{ name: 'administrator', secretHash, grants }])
+    expect(await readdir(state)).toEqual(['administrator'])
+  })
+
+  it('is made once, by however many starts at the same time', async () => {
+    const { state } = await folderOf('together')
+    const starts = Array.from({ length: 8 }, () => withAdministrator(undefined, state))
+    expect(new Set(await Promise.all(starts)).size).toBe(1)
+    expect(await withAdministrator('', state)).toBe(await starts[0])
+    expect(await readdir(state)).toEqual(['administrator'])
+  })
+
+  it.each([
+    { name: 'as JSON', given: JSON.stringify([other]) },
+    { name: 'as a list', given: [other] },
+  ])('joins the accounts that are given $name', async ({ given }) => {
+    const { state } = await folderOf('joins')
+    const accounts = JSON.parse((await withAdministrator(given, state)) ?? '')
+    expect(accounts).toEqual([other, expect.objectContaining({ name: 'administrator' })])
+  })
+
+  it('is the one that ACCOUNTS names, of whom no secret is kept here', async () => {
+    const { state } = await folderOf('given')
+    const given = JSON.stringify([{ ...other, name: 'administrator' }])
+    expect(await withAdministrator(given, state)).toBeUndefined()
+    await expect(readdir(state)).rejects.toThrow('ENOENT')
+  })
+
+  it.each([
+    { name: 'holds no secret', content: 'hunter2\n' },
+    { name: 'is empty', content: '' },
+  ])('is not started with if its file $name', async ({ content }) => {
+    const { state, file } = await folderOf('wrong')
+    await mkdir(state, { recursive: true })
+    await writeFile(file, content)
+    const { code, stdout, stderr } = await run(['--port', '0', '--persist-to', state])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toBe(`${file} holds no secret: remove it, and the next start makes one\n`)
+  })
+
+  it('is not started with if its file cannot be made', async () => {
+    const { state } = await folderOf('file')
+    await mkdir(join(state, '..'), { recursive: true })
+    await writeFile(state, '')
+    const { code, stdout, stderr } = await run(['--port', '0', '--persist-to', state])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^cannot make \S+administrator: .*EEXIST.*\n$/)
   })
 })
 

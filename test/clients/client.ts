@@ -1,7 +1,7 @@
 // What a client of this suite is: it pulls its own image through entrepot into an empty store and checks what it got.
 
 import { type Content, digestOf, type Image, partsOf } from './image.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
 
 /** The host that classic Docker clients mean without saying so. */
 export const DOCKER_HUB = 'docker.io'
@@ -16,7 +16,7 @@ export interface Client {
   /** Whether it pulls one platform or everything that the index names. */
   readonly parts: 'platform' | 'all'
   /** Pulls into an empty store and compares what arrived with what was pushed. */
-  readonly pull: (registry: Registry) => Promise<void>
+  readonly pull: (registry: Endpoint) => Promise<void>
   /** Runs a container from what was pulled last and returns what it printed. */
   readonly run?: () => Promise<string>
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type Client, expectBytes, expectEqual, pulledParts } from './client.ts'
 import type { Image } from './image.ts'
 import type { Output, Workspace } from './process.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
 
 /** How `hosts.toml` writes the mirror. */
 export type MirrorForm = 'ns' | 'prefix' | 'path base'
@@ -84,17 +84,23 @@ export class Containerd {
 export function containerd(
   workspace: Workspace,
   daemon: Containerd,
-  target: { readonly host: string; readonly image: Image; readonly form: MirrorForm },
+  target: {
+    readonly host: string
+    readonly image: Image
+    readonly form: MirrorForm
+    /** An `Authorization` that it shows to the mirror. */
+    readonly authorization?: string
+  },
 ): Client {
-  const { host, image, form } = target
+  const { host, image, form, authorization } = target
   const reference = `${host}/${image.repository}:${image.tag}`
   const client = { name: `containerd ${host} ${form}`, image, parts: 'platform' as const }
-  const pull = async (registry: Registry): Promise<void> => {
+  const pull = async (registry: Endpoint): Promise<void> => {
     await daemon.empty()
     const folder = await workspace.folderOf('hosts')
     await rm(folder, { recursive: true })
     const file = join(await workspace.folderOf(join('hosts', host)), 'hosts.toml')
-    await writeFile(file, hostsOf(host, registry, form))
+    await writeFile(file, hostsOf(host, registry, { form, authorization }))
     const flags = ['--hosts-dir', folder, '--snapshotter', 'native']
     await daemon.ctr('images', 'pull', ...flags, reference)
     for (const part of pulledParts(client)) expectBytes(part, daemon.content(part.digest))
@@ -108,10 +114,14 @@ export function containerd(
 }
 
 /** `server` is the mirror too: nothing is ever asked of a host outside this machine. */
-function hostsOf(host: string, registry: Registry, form: MirrorForm): string {
+function hostsOf(
+  host: string,
+  registry: Endpoint,
+  { form, authorization }: { form: MirrorForm; authorization: string | undefined },
+): string {
   const mirrors = {
     ns: [registry.url, ''],
-    prefix: [`${registry.url}/v2/${host}`, '  override_path = true\n'],
+    prefix: [locationOf(registry, host), '  override_path = true\n'],
     'path base': [`${registry.url}/${host}`, ''],
   } as const satisfies Record<MirrorForm, readonly [string, string]>
   const [mirror, more] = mirrors[form]
@@ -119,7 +129,13 @@ function hostsOf(host: string, registry: Registry, form: MirrorForm): string {
 
 [host."${mirror}"]
   capabilities = ["pull", "resolve"]
-${more}`
+${more}${authorization === undefined ? '' : `  [host."${mirror}".header]\n    authorization = "${authorization}"\n`}`
+}
+
+/** As `podman` makes a URL of a location: what follows the address goes behind `/v2`. */
+function locationOf(registry: Endpoint, host: string): string {
+  const [address, ...path] = registry.host.split('/')
+  return `http://${address}/v2/${[...path, host].join('/')}`
 }
 
 function configurationOf(folder: string): string {

@@ -2,7 +2,8 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Output, Workspace } from './process.ts'
+import type { Login } from './account.ts'
+import type { Command, Output, Workspace } from './process.ts'
 
 /** What the daemon knows of an image. */
 export interface DockerImage {
@@ -51,14 +52,12 @@ export class DockerDaemon {
   }
 
   docker(...args: readonly string[]): Promise<Output> {
-    return this.#workspace.run(
-      {
-        command: 'docker',
-        args: ['--host', this.#socket, ...args],
-        env: { DOCKER_CONFIG: this.#folder, DOCKER_CONTENT_TRUST: '0', DOCKER_BUILDKIT: '0' },
-      },
-      MINUTES,
-    )
+    return this.#workspace.run(this.#command(args), MINUTES)
+  }
+
+  async login(host: string, { name, file }: Login): Promise<void> {
+    const command = this.#command(['login', '--username', name, '--password-stdin', host])
+    await this.#workspace.run({ ...command, stdin: file })
   }
 
   /** Removes all images. */
@@ -80,6 +79,14 @@ export class DockerDaemon {
     const flags = ['--rm', '--network', 'none', '--ulimit', 'nofile=1024:1024']
     const { stdout } = await this.docker('run', ...flags, reference)
     return stdout
+  }
+
+  #command(args: readonly string[]): Command {
+    return {
+      command: 'docker',
+      args: ['--host', this.#socket, ...args],
+      env: { DOCKER_CONFIG: this.#folder, DOCKER_CONTENT_TRUST: '0', DOCKER_BUILDKIT: '0' },
+    }
   }
 
   get #socket(): string {

@@ -4,7 +4,7 @@ import { type Client, DOCKER_HUB, expectEqual } from './client.ts'
 import { DockerDaemon } from './docker-daemon.ts'
 import type { Image } from './image.ts'
 import type { Workspace } from './process.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
 
 /** `docker pull <name>:<tag>`, where the name of Docker Hub's own images is written without `library/`. */
 export function docker(workspace: Workspace, image: Image): Client {
@@ -12,7 +12,7 @@ export function docker(workspace: Workspace, image: Image): Client {
   const shortName = image.repository.replace(/^library\//, '')
   const reference = `${shortName}:${image.tag}`
   let last: DockerDaemon | undefined
-  const pull = async (registry: Registry): Promise<void> => {
+  const pull = async (registry: Endpoint): Promise<void> => {
     const daemon = daemons.get(registry.name) ?? (await startWithMirror(workspace, registry))
     daemons.set(registry.name, daemon)
     last = daemon
@@ -28,7 +28,7 @@ export function docker(workspace: Workspace, image: Image): Client {
   return { name: `dockerd ${DOCKER_HUB} registry-mirrors`, image, parts: 'platform', pull, run }
 }
 
-function startWithMirror(workspace: Workspace, registry: Registry): Promise<DockerDaemon> {
+function startWithMirror(workspace: Workspace, registry: Endpoint): Promise<DockerDaemon> {
   const flags = [`--registry-mirror=${registry.url}`, `--insecure-registry=${registry.host}`]
   return DockerDaemon.start(workspace, `dockerd-${registry.name}`, flags)
 }

@@ -60,7 +60,7 @@ async function cases(stage: Stage): Promise<readonly Case[]> {
     })
   const open = [
     skopeo(workspace, DOCKER_HUB, await seeded('library/skopeo', { isIndex: false })),
-    skopeo(workspace, OTHER_HOST, await seeded('skopeo/index'), 'all'),
+    skopeo(workspace, OTHER_HOST, await seeded('skopeo/index'), { parts: 'all' }),
     podman(workspace, DOCKER_HUB, await seeded('library/podman')),
     docker(workspace, await seeded('library/dockerd', { format: 'docker' })),
     newerDocker(await seeded('library/newer-dockerd', { format: 'docker' })),
@@ -117,7 +117,7 @@ async function otherRows(suite: Suite, { workspace, plain, steady }: Stage): Pro
   const wanted = buildImage('other/crowd')
   await pushImage(plain.url, wanted)
   await suite.row('others', 'six clients at once cost the upstream what one costs', async () => {
-    const client = skopeo(workspace, OTHER_HOST, wanted, 'all')
+    const client = skopeo(workspace, OTHER_HOST, wanted, { parts: 'all' })
     const counts = await plain.count(wanted.repository, () =>
       Promise.all(Array.from({ length: 6 }, () => client.pull(steady))),
     )

@@ -4,7 +4,7 @@
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { type Client, DOCKER_HUB, expectBytes, expectEqual } from './client.ts'
 import { type Content, HERE, type Image, partsOf } from './image.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
 
 /** One header line each, as the daemon writes them. */
 const ACCEPT = [
@@ -14,6 +14,9 @@ const ACCEPT = [
   'application/vnd.oci.image.index.v1+json',
 ]
 
+/** Header lines to send. */
+type Lines = Readonly<Record<string, string | readonly string[]>>
+
 interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
@@ -21,36 +24,41 @@ interface Answer {
 }
 
 /** The requests of `docker pull` through `registry-mirrors: ["http://<registry>/docker.io"]`. */
-export function newerDocker(image: Image): Client {
+export function newerDocker(image: Image, authorization?: string): Client {
   const { blobs } = partsOf(image, 'platform')
-  const pull = async (registry: Registry): Promise<void> => {
+  const pull = async (registry: Endpoint): Promise<void> => {
     const base = `${registry.url}/${DOCKER_HUB}/v2/`
-    const ping = await send('GET', base, {})
-    expectEqual('status of the ping', ping.status, 200)
+    const given = authorization === undefined ? {} : { Authorization: authorization }
+    const ping = await send('GET', base, given)
+    const login = { ...given, ...(await tokenOf(ping, image)) }
     const repository = `${base}${image.repository}`
-    const head = await send('HEAD', `${repository}/manifests/${image.tag}`, { Accept: ACCEPT })
+    const accept = { ...login, Accept: ACCEPT }
+    const head = await send('HEAD', `${repository}/manifests/${image.tag}`, accept)
     expectManifest(head, image.top)
     expectEqual('body of a HEAD', head.body.length, 0)
     const platform = image.platforms.find(({ architecture }) => architecture === HERE)
     for (const manifest of [image.top, platform?.manifest ?? image.top]) {
       const url = `${repository}/manifests/${manifest.digest}`
-      const answer = await send('GET', url, { Accept: ACCEPT })
+      const answer = await send('GET', url, accept)
       expectManifest(answer, manifest)
       expectBytes(manifest, answer.body)
     }
-    await Promise.all(blobs.map((blob) => pullBlob(`${repository}/blobs/${blob.digest}`, blob)))
+    await Promise.all(
+      blobs.map((blob) => pullBlob(`${repository}/blobs/${blob.digest}`, blob, login)),
+    )
   }
   return { name: `newer dockerd ${DOCKER_HUB} path base`, image, parts: 'platform', pull }
 }
 
 /** All of it, then its second half again, as after a broken connection. */
-async function pullBlob(url: string, blob: Content): Promise<void> {
-  const whole = await send('GET', url, { 'Accept-Encoding': 'identity' })
+async function pullBlob(url: string, blob: Content, login: Lines): Promise<void> {
+  const identity = { ...login, 'Accept-Encoding': 'identity' }
+  const whole = await send('GET', url, identity)
   expectEqual(`status of ${url}`, whole.status, 200)
   expectEqual('Content-Length', whole.headers['content-length'], String(blob.bytes.length))
   expectBytes(blob, whole.body)
   const from = Math.floor(blob.bytes.length / 2)
-  const rest = await send('GET', url, { 'Accept-Encoding': 'identity', Range: `bytes=${from}-` })
+  const rest = await send('GET', url, { ...identity, Range: `bytes=${from}-` })
   expectEqual(`status of the rest of ${url}`, rest.status, 206)
   expectEqual(
     'Content-Range',
@@ -60,6 +68,18 @@ async function pullBlob(url: string, blob: Content): Promise<void> {
   expectBytes(blob, Buffer.concat([whole.body.subarray(0, from), rest.body]))
 }
 
+/** It asks for no token where the ping is answered without a challenge, and for nobody's where it has no login. */
+async function tokenOf({ status, headers }: Answer, { repository }: Image): Promise<Lines> {
+  if (status === 200) return {}
+  if (status !== 401) throw new Error(`the ping was answered ${status}`)
+  const challenge = String(headers['www-authenticate'])
+  const [, realm = '', service = ''] = /^Bearer realm="(.+?)",service="(.+?)"/.exec(challenge) ?? []
+  const url = new URL(realm)
+  url.search = String(new URLSearchParams({ scope: `repository:${repository}:pull`, service }))
+  const { body } = await send('GET', url.href, {})
+  return { Authorization: `Bearer ${JSON.parse(body.toString()).token}` }
+}
+
 function expectManifest({ status, headers }: Answer, manifest: Content): void {
   expectEqual('status of a manifest', status, 200)
   expectEqual('Content-Type', headers['content-type'], manifest.mediaType)
@@ -67,11 +87,7 @@ function expectManifest({ status, headers }: Answer, manifest: Content): void {
   expectEqual('Docker-Content-Digest', headers['docker-content-digest'], manifest.digest)
 }
 
-function send(
-  method: string,
-  url: string,
-  headers: Readonly<Record<string, string | readonly string[]>>,
-): Promise<Answer> {
+function send(method: string, url: string, headers: Lines): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const userAgent = 'docker/24.0.9 go/go1.20.13 kernel/6.1.0 os/linux arch/amd64'
     const sent = request(url, { method, headers: { 'User-Agent': userAgent, ...headers } })

@@ -1,6 +1,7 @@
 // podman with a store of its own, which holds nothing at first and is thrown away with the run.
 
-import { rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Workspace } from './process.ts'
 
@@ -28,8 +29,14 @@ export class PodmanStore {
   }
 
   /** Runs a command; `registries` is a `registries.conf`. */
-  async podman(args: readonly string[], registries = ''): Promise<string> {
+  async podman(
+    args: readonly string[],
+    { registries = '', stdin }: { registries?: string; stdin?: string } = {},
+  ): Promise<string> {
     const folder = await this.folder()
+    // Outside of what `empty` throws away.
+    const logins = `${folder}-auth.json`
+    if (!existsSync(logins)) await writeFile(logins, '{}')
     const flags = [
       `--root=${join(folder, 'root')}`,
       `--runroot=${join(folder, 'run')}`,
@@ -42,10 +49,11 @@ export class PodmanStore {
     const env = {
       CONTAINERS_REGISTRIES_CONF: registries,
       XDG_RUNTIME_DIR: folder,
-      REGISTRY_AUTH_FILE: '',
+      REGISTRY_AUTH_FILE: logins,
       TMPDIR: folder,
     }
-    const output = await this.#workspace.run({ command: 'podman', args: [...flags, ...args], env })
+    const command = { command: 'podman', args: [...flags, ...args], env }
+    const output = await this.#workspace.run({ ...command, ...(stdin !== undefined && { stdin }) })
     return output.stdout.trim()
   }
 

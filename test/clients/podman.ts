@@ -6,17 +6,22 @@ import { type Client, expectEqual } from './client.ts'
 import { type Image, partsOf } from './image.ts'
 import { PodmanStore } from './podman-store.ts'
 import type { Workspace } from './process.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
 
 /** `podman pull <host>/<repository>:<tag>`. */
-export function podman(workspace: Workspace, host: string, image: Image): Client {
+export function podman(
+  workspace: Workspace,
+  host: string,
+  image: Image,
+  flags: readonly string[] = [],
+): Client {
   const reference = `${host}/${image.repository}:${image.tag}`
   const store = new PodmanStore(workspace, 'podman')
-  const pull = async (registry: Registry): Promise<void> => {
+  const pull = async (registry: Endpoint): Promise<void> => {
     await store.empty()
     const registries = join(await store.folder(), 'registries.conf')
     await writeFile(registries, mirrorOf(host, registry))
-    await store.podman(['pull', '--quiet', reference], registries)
+    await store.podman(['pull', '--quiet', ...flags, reference], { registries })
     const found = await store.podman([
       'image',
       'inspect',
@@ -34,10 +39,12 @@ export function podman(workspace: Workspace, host: string, image: Image): Client
   return { name: `podman ${host}`, image, parts: 'platform', pull, run }
 }
 
-function mirrorOf(host: string, registry: Registry): string {
+/** The location is the mirror too: nothing is ever asked of a host outside this machine. */
+function mirrorOf(host: string, registry: Endpoint): string {
   return `[[registry]]
 prefix = "${host}"
-location = "${host}"
+location = "${registry.host}/${host}"
+insecure = true
   [[registry.mirror]]
   location = "${registry.host}/${host}"
   insecure = true

@@ -34,17 +34,39 @@ const PUSHERS = {
   helm: helmPusher,
 } as const satisfies Record<string, (workspace: Workspace) => Promise<Pusher>>
 
+const NAMES = Object.keys(PUSHERS) as (keyof typeof PUSHERS)[]
+
+/** The clients of the push rows, each made ready when it is asked for first. */
+export class Pushers {
+  readonly #workspace: Workspace
+  readonly #ready = new Map<string, Promise<Pusher>>()
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace
+  }
+
+  get(name: keyof typeof PUSHERS): Promise<Pusher> {
+    const ready = this.#ready.get(name) ?? PUSHERS[name](this.#workspace)
+    this.#ready.set(name, ready)
+    return ready
+  }
+}
+
 /** Whether any row of this table is asked for. */
 export function asksForPushes(suite: Suite): boolean {
-  return Object.keys(PUSHERS).some((name) => suite.includes(groupOf(name)))
+  return NAMES.some((name) => suite.includes(groupOf(name)))
 }
 
 /** All rows of all clients that are asked for. */
-export async function pushRows(suite: Suite, workspace: Workspace, target: Target): Promise<void> {
+export async function pushRows(
+  suite: Suite,
+  workspace: Workspace,
+  { target, pushers }: { readonly target: Target; readonly pushers: Pushers },
+): Promise<void> {
   const recorder = await Recorder.start(workspace, target.url)
-  for (const [name, prepare] of Object.entries(PUSHERS)) {
+  for (const name of NAMES) {
     if (!suite.includes(groupOf(name))) continue
-    const pusher = await prepare(workspace)
+    const pusher = await pushers.get(name)
     await directRows(suite, target, pusher)
     await closerRows(suite, recorder, pusher)
     await deleteRows(suite, recorder, pusher)
@@ -128,7 +150,10 @@ function recordedPlace(recorder: Recorder, name: string, role: string): Place {
 }
 
 /** Every layer by a POST that answers 201, and no layer's bytes sent. */
-function expectMounted(requests: readonly RecordedRequest[], layers: readonly string[]): string {
+export function expectMounted(
+  requests: readonly RecordedRequest[],
+  layers: readonly string[],
+): string {
   const mounted = requests
     .filter(({ method, status }) => method === 'POST' && status === 201)
     .map(({ query }) => query.get('mount'))

@@ -1,6 +1,7 @@
 // What a client of the push rows is: it makes something of its own, pushes it, pulls it back into an empty store and
 // compares, and deletes it, by the commands that it has for that.
 
+import type { Login } from './account.ts'
 import type { RecordedRequest } from './recorder.ts'
 
 /** The registry under test; clients that need it are told to speak http. */
@@ -43,5 +44,9 @@ export interface Pusher {
   readonly copy?: (source: string, target: string) => Promise<void>
   /** Deletes what the reference names; absent: it has no command for that. */
   readonly remove?: (reference: string) => Promise<void>
+  /** Logs in to a host, or tells the client whom to be there; some find out only later that they may not. */
+  readonly login?: (host: string, login: Login) => Promise<void>
+  /** Forgets the login. */
+  readonly logout?: (host: string) => Promise<void>
   readonly more?: readonly PusherRow[]
 }

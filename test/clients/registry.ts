@@ -1,6 +1,9 @@
 // entrepot itself, as a user starts it: `cli/serve.ts` in a process of its own, state in a folder that a restart keeps.
 
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ADMINISTRATOR } from '../../cli/administrator.ts'
+import { type Login, makeLogin } from './account.ts'
 import { freePort, type OwnedProcess, type Workspace } from './process.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
@@ -8,18 +11,33 @@ const REPOSITORY = join(import.meta.dirname, '..', '..')
 /** Configuration by name, as `--var` takes it; values that are not text go as JSON. */
 export type Vars = Readonly<Record<string, unknown>>
 
+/** How clients reach an entrepot. */
+export interface Endpoint {
+  readonly name: string
+  /** `127.0.0.1:<port>`, and a path if there is one, as it stands in image names. */
+  readonly host: string
+  readonly url: string
+}
+
 /** A running entrepot. */
-export class Registry {
+export class Registry implements Endpoint {
   readonly name: string
   /** `127.0.0.1:<port>`, as it stands in image names. */
   readonly host: string
   readonly url: string
+  /** Where it keeps its state. */
+  readonly folder: string
   readonly #workspace: Workspace
   readonly #args: readonly string[]
   #process: OwnedProcess | undefined
 
-  private constructor(workspace: Workspace, name: string, port: number, args: readonly string[]) {
+  private constructor(
+    workspace: Workspace,
+    { name, port, folder }: { name: string; port: number; folder: string },
+    args: readonly string[],
+  ) {
     this.name = name
+    this.folder = folder
     this.host = `127.0.0.1:${port}`
     this.url = `http://${this.host}`
     this.#workspace = workspace
@@ -36,7 +54,7 @@ export class Registry {
       `${key}:${typeof value === 'string' ? value : JSON.stringify(value)}`,
     ])
     const args = ['--port', String(port), '--persist-to', folder, ...settings]
-    const registry = new Registry(workspace, name, port, args)
+    const registry = new Registry(workspace, { name, port, folder }, args)
     await registry.restart()
     return registry
   }
@@ -48,6 +66,12 @@ export class Registry {
       { command: process.execPath, args: [entry, ...this.#args], cwd: REPOSITORY },
       () => this.#answers(),
     )
+  }
+
+  /** The secret of the administrator that every local entrepot has. */
+  async administrator(): Promise<Login> {
+    const secret = await readFile(join(this.folder, ADMINISTRATOR), 'utf8')
+    return makeLogin(this.#workspace, ADMINISTRATOR, secret.trim())
   }
 
   async stop(): Promise<void> {

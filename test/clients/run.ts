@@ -1,29 +1,32 @@
 // The suite of real clients: `npm run test:clients`, or with a part of a group's name to run only those rows. The groups
-// of clients that push begin with `push`.
+// of clients that push begin with `push`, those about logins with `access`.
 
+import { accessRows, asksForAccess } from './access-rows.ts'
 import { expectGo } from './go-program.ts'
 import { LARGE_GROUP, largeRows } from './large-rows.ts'
 import { mirrorRows } from './mirror-rows.ts'
 import { Workspace } from './process.ts'
 import { missingPrograms } from './programs.ts'
-import { asksForPushes, pushRows } from './push-rows.ts'
+import { asksForPushes, Pushers, pushRows } from './push-rows.ts'
 import { Registry } from './registry.ts'
 import { Suite, write } from './suite.ts'
 
 async function play(asked: string, suite: Suite, workspace: Workspace): Promise<void> {
   const asksForHosted = asksForPushes(suite) || suite.includes(LARGE_GROUP)
-  if (asksForHosted) await expectGo(workspace)
-  if (!asked.startsWith('push')) await mirrorRows(suite, workspace)
-  if (asksForHosted) await hostedRows(suite, workspace)
+  if (asksForHosted || asksForAccess(suite)) await expectGo(workspace)
+  if (!/^(push|access)/.test(asked)) await mirrorRows(suite, workspace)
+  const pushers = new Pushers(workspace)
+  if (asksForHosted) await hostedRows(suite, workspace, pushers)
+  if (asksForAccess(suite)) await accessRows(suite, workspace, pushers)
 }
 
 /** Everything that is pushed, to an entrepot that lets everybody push. */
-async function hostedRows(suite: Suite, workspace: Workspace): Promise<void> {
+async function hostedRows(suite: Suite, workspace: Workspace, pushers: Pushers): Promise<void> {
   const registry = await Registry.start(workspace, 'hosted', {
     HOSTED: ['hosted/**'],
     ANONYMOUS: [{ repositories: ['hosted/**'], actions: ['pull', 'push', 'delete'] }],
   })
-  await pushRows(suite, workspace, registry)
+  await pushRows(suite, workspace, { target: registry, pushers })
   await largeRows(suite, workspace, registry)
 }
 

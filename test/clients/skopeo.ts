@@ -6,24 +6,28 @@ import { join } from 'node:path'
 import { type Client, expectBytes } from './client.ts'
 import { type Image, partsOf } from './image.ts'
 import type { Workspace } from './process.ts'
-import type { Registry } from './registry.ts'
+import type { Endpoint } from './registry.ts'
+
+const NOBODY = '--src-no-creds'
+
+interface Options {
+  readonly parts?: 'platform' | 'all'
+  /** The flag that says who it is. */
+  readonly credentials?: string
+}
 
 /** `skopeo copy docker://<registry>/<host>/<repository>:<tag> dir:…`. */
 export function skopeo(
   workspace: Workspace,
   host: string,
   image: Image,
-  parts: 'platform' | 'all' = 'platform',
+  { parts = 'platform', credentials = NOBODY }: Options = {},
 ): Client {
   const name = `skopeo ${host} ${parts === 'all' ? '--multi-arch all' : ''}`.trim()
-  const pull = async (registry: Registry): Promise<void> => {
+  const pull = async (registry: Endpoint): Promise<void> => {
     const folder = await workspace.folderOf(`skopeo-${image.repository}-${randomUUID()}`)
-    await copyTo(
-      workspace,
-      `${registry.host}/${host}/${image.repository}:${image.tag}`,
-      folder,
-      parts,
-    )
+    const source = `${registry.host}/${host}/${image.repository}:${image.tag}`
+    await copyTo(workspace, source, folder, { parts, credentials })
     await compare(image, parts, folder)
   }
   return { name, image, parts, pull }
@@ -36,7 +40,7 @@ export async function copyByDigest(
   image: Image,
 ): Promise<void> {
   const folder = await workspace.folderOf(`skopeo-${image.repository}-${randomUUID()}`)
-  await copyTo(workspace, `${source}/${image.repository}@${image.top.digest}`, folder, 'platform')
+  await copyTo(workspace, `${source}/${image.repository}@${image.top.digest}`, folder, {})
   await compare(image, 'platform', folder)
 }
 
@@ -44,9 +48,9 @@ async function copyTo(
   workspace: Workspace,
   source: string,
   folder: string,
-  parts: 'platform' | 'all',
+  { parts = 'platform', credentials = NOBODY }: Options,
 ): Promise<void> {
-  const flags = ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', '--src-no-creds']
+  const flags = ['--insecure-policy', 'copy', '--quiet', '--src-tls-verify=false', credentials]
   if (parts === 'all') flags.push('--multi-arch', 'all')
   await workspace.run({
     command: 'skopeo',

@@ -33,6 +33,8 @@ const ACCESS = /"([A-Z]+) (\S+) HTTP\/[0-9.]+" ([0-9]{3}) /
 /** A docker-registry that can be stopped and started again on the same port with the same storage. */
 export class Upstream {
   readonly url: string
+  /** `127.0.0.1:<port>`, as it stands in image names. */
+  readonly host: string
   readonly #workspace: Workspace
   readonly #name: string
   readonly #configFile: string
@@ -44,7 +46,8 @@ export class Upstream {
     this.#workspace = workspace
     this.#name = name
     this.#configFile = join(workspace.folder, `${name}.yml`)
-    this.url = `http://127.0.0.1:${port}`
+    this.host = `127.0.0.1:${port}`
+    this.url = `http://${this.host}`
   }
 
   /** Starts one; two that are given the same storage serve the same images. */

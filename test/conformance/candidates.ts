@@ -2,6 +2,8 @@
 // entrepot's mirrors in the suite's read-only form.
 
 import { randomBytes } from 'node:crypto'
+import type { Action } from '../../src/auth/account.ts'
+import { configured, type Login, makeLogin } from '../clients/account.ts'
 import type { Workspace } from '../clients/process.ts'
 import { Registry } from '../clients/registry.ts'
 import { Upstream } from '../clients/upstream.ts'
@@ -18,6 +20,8 @@ export interface Candidate {
   readonly apis: readonly string[]
   /** Whether the suite may ask for everything that it knows. */
   readonly isInFull: boolean
+  /** Whether it has accounts, so that it can be asked by somebody. */
+  readonly hasLogin: boolean
   readonly settingsOf: (combination: Combination) => Settings
   /** What is wrong that the suite does not see. */
   readonly check: () => Promise<readonly string[]>
@@ -71,6 +75,8 @@ const READ_ONLY = {
   OCI_API_MANIFESTS_DIGEST_HEADER: 'false',
 } as const satisfies Settings
 
+const EVERYTHING: readonly Action[] = ['pull', 'push', 'delete']
+
 /** Starts them all. */
 export async function startCandidates(workspace: Workspace): Promise<readonly Candidate[]> {
   const sample = await listenUpstream(new SampleUpstream().handle)
@@ -80,14 +86,21 @@ export async function startCandidates(workspace: Workspace): Promise<readonly Ca
     UPSTREAMS: { 'sample.test': { url: sample.url }, 'debian.test': { url: debian.url } },
     DEFAULT_UPSTREAM: '',
   })
+  const login = await makeLogin(workspace, 'suite')
   const hosted = await Registry.start(workspace, 'hosted', {
     UPSTREAMS: {},
     DEFAULT_UPSTREAM: '',
-    HOSTED: ['conformance/**', { pattern: 'sparse/**', sparse: true }],
-    ANONYMOUS: [{ repositories: ['**'], actions: ['pull', 'push', 'delete'] }],
+    HOSTED: [
+      'conformance/**',
+      { pattern: 'sparse/**', sparse: true },
+      'private/conformance/**',
+      { pattern: 'private/sparse/**', sparse: true },
+    ],
+    ANONYMOUS: [{ repositories: ['conformance/**', 'sparse/**'], actions: EVERYTHING }],
+    ACCOUNTS: [await configured(login, [{ repositories: ['private/**'], actions: EVERYTHING }])],
   })
   return [
-    candidateInFull('entrepot, hosted', hosted.host),
+    candidateInFull('entrepot, hosted', hosted.host, login),
     candidateInFull('sample upstream', new URL(sample.url).host),
     await mirrorCandidate(mirror, 'sample.test', {
       url: sample.url,
@@ -102,17 +115,26 @@ export async function startCandidates(workspace: Workspace): Promise<readonly Ca
   ]
 }
 
-function candidateInFull(name: string, host: string): Candidate {
+/** With a login, also of repositories that are its alone. */
+function candidateInFull(name: string, host: string, login?: Login): Candidate {
   return {
     name,
     apis: EVERY_API,
     isInFull: true,
+    hasLogin: login !== undefined,
     settingsOf: (combination) => {
       const pattern = combination.isSparse ? 'sparse' : 'conformance'
+      const owner = combination.hasLogin ? 'private/' : ''
       // New in every run, so that what another has left, and deleted, cannot matter.
-      const run = `${pattern}/${randomBytes(4).toString('hex')}/${labelOf(combination)}`
+      const run = `${owner}${pattern}/${randomBytes(4).toString('hex')}/${labelOf(combination)}`
       const prefix = run.replaceAll(' ', '-')
-      return { OCI_REGISTRY: host, OCI_REPO1: `${prefix}/first`, OCI_REPO2: `${prefix}/second` }
+      return {
+        OCI_REGISTRY: host,
+        OCI_REPO1: `${prefix}/first`,
+        OCI_REPO2: `${prefix}/second`,
+        ...(combination.hasLogin &&
+          login && { OCI_USERNAME: login.name, OCI_PASSWORD: login.secret }),
+      }
     },
     check: async () => [],
   }
@@ -130,6 +152,7 @@ async function mirrorCandidate(
     name: `entrepot, mirror of ${host}`,
     apis: READ_APIS,
     isInFull: false,
+    hasLogin: false,
     settingsOf: () => ({
       ...READ_ONLY,
       ...settings,

@@ -9,7 +9,12 @@ export interface Combination {
   readonly version: Version
   /** Whether manifests are pushed whose children are missing; a repository must be configured to take them. */
   readonly isSparse: boolean
+  /** Whether nobody may do anything without a login. */
+  readonly hasLogin: boolean
 }
+
+/** What is asked, whoever asks it. */
+type Content = Omit<Combination, 'hasLogin'>
 
 /** What a command line asked for. */
 export type Arguments =
@@ -22,13 +27,16 @@ const VERSIONS: readonly Version[] = ['1.0', '1.1', 'dev']
 
 /** What is run before every change lands. */
 const BY_DEFAULT: readonly Combination[] = [
-  { version: '1.0', isSparse: false },
-  { version: '1.1', isSparse: false },
-  { version: 'dev', isSparse: true },
+  { version: '1.0', isSparse: false, hasLogin: false },
+  { version: '1.1', isSparse: false, hasLogin: false },
+  { version: 'dev', isSparse: true, hasLogin: false },
+  { version: 'dev', isSparse: true, hasLogin: true },
 ]
 
 const ALL: readonly Combination[] = VERSIONS.flatMap((version) =>
-  [false, true].map((isSparse) => ({ version, isSparse })),
+  [false, true].flatMap((isSparse) =>
+    [false, true].map((hasLogin) => ({ version, isSparse, hasLogin })),
+  ),
 )
 
 /** Reads the command line: nothing, or `--all`. */
@@ -39,20 +47,17 @@ export function parseArguments(given: readonly string[]): Arguments {
 }
 
 /** A combination as figures are printed under it, and fit for a file name. */
-export function labelOf({ version, isSparse }: Combination): string {
-  return isSparse ? `${version} sparse` : version
+export function labelOf({ version, isSparse, hasLogin }: Combination): string {
+  return `${version}${isSparse ? ' sparse' : ''}${hasLogin ? ' with login' : ''}`
 }
 
 /** A combination as the suite's environment variables. */
-export function environmentOf({
-  version,
-  isSparse,
-}: Combination): Readonly<Record<string, string>> {
+export function environmentOf({ version, isSparse }: Content): Readonly<Record<string, string>> {
   return { OCI_VERSION: version, OCI_DATA_SPARSE: String(isSparse) }
 }
 
 /** The APIs and sets of data that the suite does not ask for in a combination, with the reason; nothing else may be missing. */
-export function leftOut({ version, isSparse }: Combination): ReadonlyMap<string, string> {
+export function leftOut({ version, isSparse }: Content): ReadonlyMap<string, string> {
   const because = (reason: string, ...names: readonly string[]): readonly [string, string][] =>
     names.map((name) => [name, reason])
   return new Map([

@@ -11,7 +11,9 @@ async function run(workspace: Workspace, combinations: readonly Combination[]): 
   const program = await installSuite(workspace)
   let isGood = true
   for (const candidate of await startCandidates(workspace)) {
-    for (const combination of combinations) {
+    for (const combination of combinations.filter(
+      ({ hasLogin }) => candidate.hasLogin || !hasLogin,
+    )) {
       isGood = (await runOne(workspace, program, { candidate, combination })) && isGood
     }
   }

@@ -220,11 +220,11 @@ describe('a name that leads nowhere', () => {
       path: '/v2/169.254.169.254/a/manifests/v1',
       want: '404 NAME_UNKNOWN',
     },
-    { name: 'hosted pattern', path: '/v2/hosted/app/manifests/v1', want: '403 DENIED' },
+    { name: 'hosted pattern', path: '/v2/hosted/app/manifests/v1', want: '401 UNAUTHORIZED' },
     {
       name: 'hosted pattern, deeper',
       path: '/v2/hosted/team/app/tags/list',
-      want: '403 DENIED',
+      want: '401 UNAUTHORIZED',
     },
     {
       name: 'the host alone',

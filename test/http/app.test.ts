@@ -281,27 +281,27 @@ const REQUESTS: readonly Asked[] = [
   {
     name: 'base',
     path: '/v2/',
-    status: 200,
+    status: 401,
     cacheStatus: 'entrepot',
     line: {
       method: 'GET',
       endpoint: 'base',
       repository: undefined,
       outcome: undefined,
-      status: 200,
+      status: 401,
     },
   },
   {
     name: 'denied',
     path: '/v2/private.test/a/b/manifests/v1',
-    status: 403,
+    status: 401,
     cacheStatus: 'entrepot',
     line: {
       method: 'GET',
       endpoint: 'manifest',
       repository: 'private.test/a/b',
       outcome: undefined,
-      status: 403,
+      status: 401,
     },
   },
   {
@@ -339,7 +339,14 @@ describe('every answer', () => {
     const [line, ...more] = lines('request')
     expect(more).toEqual([])
     const bytes = row.method === 'HEAD' ? undefined : byteLength
-    expect(line).toStrictEqual({ event: 'request', id, ms: 0, bytes, ...row.line })
+    expect(line).toStrictEqual({
+      event: 'request',
+      id,
+      caller: undefined,
+      ms: 0,
+      bytes,
+      ...row.line,
+    })
     expect(JSON.stringify(lines())).not.toContain('canary')
   })
 

@@ -1,5 +1,5 @@
 // What may be pulled at all: `allow`, `deny`, `private` and `ANONYMOUS` on every endpoint, before anything
-// is looked for, cached or not.
+// is looked for, cached or not. What a rule forbids is forbidden to everybody; else a login may help.
 
 import { reset } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -21,6 +21,7 @@ const UNTOUCHED = {
   HOSTED_LEDGER: untouchable('HOSTED_LEDGER'),
   UPLOAD_SESSION: untouchable('UPLOAD_SESSION'),
   BLOB_CLAIMS: untouchable('BLOB_CLAIMS'),
+  AUTHORITY: untouchable('AUTHORITY'),
 }
 
 let upstream: SampleUpstream
@@ -94,6 +95,8 @@ async function refusals(
 interface Row {
   readonly name: string
   readonly stem: string
+  /** The canonical name, where a login could help; a rule of the configuration stands for everybody. */
+  readonly scope?: string
   readonly settings?: Readonly<Record<string, unknown>>
 }
 
@@ -105,8 +108,12 @@ const DENIED: readonly Row[] = [
   { name: 'not in allow', stem: '/v2/limited.test/a/b' },
   { name: 'in allow and in deny', stem: '/v2/limited.test/open/secret' },
   { name: 'not in allow, path base', stem: '/limited.test/v2/a/b' },
-  { name: 'private', stem: '/v2/private.test/a/b' },
-  { name: 'private by pattern', stem: '/v2/part.test/closed/x' },
+  { name: 'private', stem: '/v2/private.test/a/b', scope: 'private.test/a/b' },
+  {
+    name: 'private by pattern',
+    stem: '/part.test/v2/closed/x',
+    scope: 'part.test/closed/x',
+  },
   {
     name: 'denied by its short name at Docker Hub',
     stem: '/v2/nginx',
@@ -115,21 +122,25 @@ const DENIED: readonly Row[] = [
   {
     name: 'no anonymous pull at all',
     stem: '/v2/one.test/a/b',
+    scope: 'one.test/a/b',
     settings: { ANONYMOUS: [] },
   },
   {
     name: 'a grant for another repository',
     stem: '/v2/one.test/a/b',
+    scope: 'one.test/a/b',
     settings: { ANONYMOUS: [{ repositories: ['one.test/a/c'], actions: ['pull'] }] },
   },
   {
     name: 'a grant without the host',
     stem: '/v2/one.test/a/b',
+    scope: 'one.test/a/b',
     settings: { ANONYMOUS: [{ repositories: ['a/b'], actions: ['pull'] }] },
   },
   {
     name: 'a grant that is not pull',
     stem: '/v2/one.test/a/b',
+    scope: 'one.test/a/b',
     settings: { ANONYMOUS: [{ repositories: ['**'], actions: ['push'] }] },
   },
   {
@@ -141,15 +152,19 @@ const DENIED: readonly Row[] = [
 
 describe('denied', () => {
   it.each(DENIED)(
-    '$name: DENIED everywhere, and nothing is touched',
-    async ({ stem, settings = {} }) => {
+    'T085, $name: refused everywhere, and nothing is touched',
+    async ({ stem, scope, settings = {} }) => {
       const { fetch } = isolate({ ...UNTOUCHED, ...settings })
+      const want = scope === undefined ? '403 DENIED' : '401 UNAUTHORIZED'
       for (const { method, path } of requestsFor(stem)) {
         const answer = await fetch(path, { method })
-        expect(answer.status).toBe(403)
-        expect(answer.headers.get('www-authenticate')).toBeNull()
-        if (method === 'GET') expect(await refusalOf(answer)).toBe('403 DENIED')
-        else expect(answer.body).toBeNull()
+        expect(answer.headers.get('www-authenticate')).toBe(
+          scope === undefined
+            ? null
+            : `Bearer realm="https://registry.test/token",service="registry.test",scope="repository:${scope}:pull"`,
+        )
+        if (method === 'GET') expect(await refusalOf(answer)).toBe(want)
+        else expect([answer.status, answer.body]).toEqual([Number(want.slice(0, 3)), null])
       }
       expect(net.urls()).toEqual([])
     },
@@ -162,13 +177,18 @@ describe('denied', () => {
   })
 
   it.each([
-    { name: 'now denied', entry: { private: false, url: 'https://one.test', deny: ['a/**'] } },
+    {
+      name: 'now denied',
+      entry: { private: false, url: 'https://one.test', deny: ['a/**'] },
+      want: 403,
+    },
     {
       name: 'no longer allowed',
       entry: { private: false, url: 'https://one.test', allow: ['c/**'] },
+      want: 403,
     },
-    { name: 'now private', entry: { private: true, url: 'https://one.test' } },
-  ])('$name: what was cached before is not served', async ({ entry }) => {
+    { name: 'now private', entry: { private: true, url: 'https://one.test' }, want: 401 },
+  ])('$name: what was cached before is not served', async ({ entry, want }) => {
     const before = isolate()
     for (const { method, path } of requestsFor('/v2/one.test/a/b')) {
       const answer = await before.fetch(path, { method })
@@ -179,7 +199,7 @@ describe('denied', () => {
     net.forget()
     const after = isolate(only('one.test', entry))
     for (const { method, path } of requestsFor('/v2/one.test/a/b')) {
-      expect((await after.fetch(path, { method })).status).toBe(403)
+      expect((await after.fetch(path, { method })).status).toBe(want)
     }
     expect(net.urls()).toEqual([])
   })
@@ -238,7 +258,7 @@ describe('an Authorization that a client sends', () => {
       const denied = await fetch('/v2/private.test/a/b/manifests/v1', {
         headers: { authorization },
       })
-      expect(await refusalOf(denied)).toBe('403 DENIED')
+      expect(await refusalOf(denied)).toBe('401 UNAUTHORIZED')
     },
   )
 })

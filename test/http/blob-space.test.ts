@@ -94,7 +94,7 @@ describe('two repositories', () => {
 
   it('without a grant are asked of nobody', async () => {
     const blob = await addSampleBlob(upstream, SIZE, { host: 'private.test' })
-    expect(await refusalOf(await isolate().get(blob.path))).toBe('403 DENIED')
+    expect(await refusalOf(await isolate().get(blob.path))).toBe('401 UNAUTHORIZED')
     expect(upstream.requests).toEqual([])
   })
 })

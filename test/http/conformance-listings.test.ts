@@ -71,7 +71,7 @@ describe('end-8: the tags', () => {
   it.each([1, 4])('follow Link by %i to the end, each once', async (n) => {
     const seen: string[] = []
     let next: string | undefined = `${TAGS}?n=${n}`
-    while (next !== undefined) {
+    while (next !== undefined && seen.length <= LISTED.length) {
       const answer: Response = await registry.get(next)
       const { tags }: { tags: string[] } = await answer.json()
       seen.push(...tags)
@@ -280,7 +280,7 @@ it('end-12: more than a manifest may hold come in pages that Link joins, each be
   const seen: string[] = []
   let pages = 0
   let next: string | undefined = `${REFERRERS}/${ABSENT}?artifactType=a%2Fb`
-  while (next !== undefined) {
+  while (next !== undefined && pages < 10) {
     const answer: Response = await registry.get(next)
     expect(answer.headers.get('oci-filters-applied')).toBe('artifactType')
     const text = await answer.text()

@@ -131,7 +131,7 @@ describe('an upload without the right to push', () => {
       ['DELETE', `blobs/${ABSENT}`],
     ] as const) {
       const answer = await registry.send(method, `/v2/hosted/a/${path}`)
-      expect(await refusalOf(answer)).toBe('403 DENIED')
+      expect(await refusalOf(answer)).toBe('401 UNAUTHORIZED')
     }
   })
 })

@@ -24,6 +24,7 @@ const BINDINGS = [
   'HOSTED_LEDGER',
   'UPLOAD_SESSION',
   'BLOB_CLAIMS',
+  'AUTHORITY',
 ]
 /** What a refusal must not reach. */
 const UNTOUCHED = Object.fromEntries(
@@ -141,9 +142,9 @@ describe('a hosted repository', () => {
       const worker = isolate(isGranted ? settings : { ...settings, ...UNTOUCHED })
       const answer = await ask(worker, request)
       const { status } = answer
-      if (isGranted) expect([request, status]).not.toEqual([request, 403])
-      else if (request.method === 'HEAD') expect([request, status]).toEqual([request, 403])
-      else expect([request, await refusalOf(answer)]).toEqual([request, '403 DENIED'])
+      if (isGranted) expect([request, status]).not.toEqual([request, 401])
+      else if (request.method === 'HEAD') expect([request, status]).toEqual([request, 401])
+      else expect([request, await refusalOf(answer)]).toEqual([request, '401 UNAUTHORIZED'])
     }
     expect(net.urls()).toEqual([])
   })

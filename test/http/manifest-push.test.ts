@@ -433,7 +433,7 @@ describe('end-9, end-10: deletion', () => {
     await pushBlob('hosted/app', blob)
     for (const path of ['manifests/v1', `manifests/${image.digest}`, `blobs/${blob.digest}`]) {
       const answer = await send('GET', `${STEM}/${path}`)
-      expect(answer.headers.get('cache-control')).toBe('no-cache, no-transform')
+      expect(answer.headers.get('cache-control')).toBe('private, no-cache, no-transform')
       expect(answer.headers.get('cache-status')).toBe('entrepot')
       expect(answer.headers.get('age')).toBeNull()
       await answer.bytes()

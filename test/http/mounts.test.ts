@@ -111,7 +111,7 @@ describe('a mount', () => {
     const { digest } = await pushTo('hosted/source')
     const ANONYMOUS = [{ repositories: ['**'], actions: ['pull', 'delete'] }]
     expect(await refusalOf(await mount(digest, 'hosted/source', { ...OPEN, ANONYMOUS }))).toBe(
-      '403 DENIED',
+      '401 UNAUTHORIZED',
     )
   })
 })

@@ -198,7 +198,9 @@ describe('an answer', () => {
     const answer = await fetch(row.path, { method: row.method, ...(!isRead && { body: 'abc' }) })
     expect(answer.status).toBe(row.status)
     expect(answer.body === null || (await answer.text()) === '').toBe(true)
+    expect(answer.headers.get('cache-control')).toBe('no-store')
     const always = [
+      'cache-control',
       'cache-status',
       'docker-distribution-api-version',
       'x-content-type-options',

@@ -73,8 +73,10 @@ describe('without a grant', () => {
     },
   ])('$name it is denied, and nobody is asked', async ({ settings }) => {
     const response = await isolate({ ...settings, UPSTREAM_GATE: undefinedGate() }).get(PATH)
-    expect(response.headers.has('www-authenticate')).toBe(false)
-    expect(await refusalOf(response)).toBe('403 DENIED')
+    expect(response.headers.get('www-authenticate')).toBe(
+      'Bearer realm="https://registry.test/token",service="registry.test"',
+    )
+    expect(await refusalOf(response)).toBe('401 UNAUTHORIZED')
     expect(net.urls()).toEqual([])
   })
 

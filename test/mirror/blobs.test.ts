@@ -5,6 +5,7 @@ import { reset } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { SampleUpstream } from '../../cli/upstream.ts'
+import type { Admission } from '../../src/mirror/admission.ts'
 import { MirroredBlobs } from '../../src/mirror/blobs.ts'
 import type { BlobAnswer, FillStub } from '../../src/mirror/blobs.ts'
 import { PATIENCE } from '../../src/mirror/patience.ts'
@@ -40,7 +41,11 @@ interface Stage {
 }
 
 /** A blob at an upstream, and an object whose fill of it has nothing yet, but for what `stub` does. */
-async function stage(stub: Partial<FillStub>, patience: Partial<Patience>): Promise<Stage> {
+async function stage(
+  stub: Partial<FillStub>,
+  patience: Partial<Patience>,
+  admission: Admission = { ok: true },
+): Promise<Stage> {
   const upstream = startUpstream()
   const { bytes, digest } = await addSampleBlob(upstream, SIZE)
   const { client } = connect(upstreamFrom(), { network: network({ 'one.test': upstream }) })
@@ -54,6 +59,7 @@ async function stage(stub: Partial<FillStub>, patience: Partial<Patience>): Prom
       bucket: env.BLOBS,
       blobs: new BlobStore(env.BLOBS),
       fillOf: () => ({
+        join: async () => undefined,
         begin: async () => fill,
         progress: async () => ({ state: 'gone' }),
         end: async () => ({ state: 'gone' }),
@@ -61,6 +67,7 @@ async function stage(stub: Partial<FillStub>, patience: Partial<Patience>): Prom
         endDetour: async (id) => void ended.push(id),
         ...stub,
       }),
+      admit: async () => admission,
       seams: {
         fetch: silence,
         now: () => Date.now(),
@@ -85,6 +92,23 @@ function bodyOf(answer: BlobAnswer): Body {
 }
 
 describe('a detour', () => {
+  it('is not begun for a request that is not admitted: that waits for the fill', async () => {
+    const fill = { state: 'filling', id: 'f', size: SIZE, segments: [], isComplete: false } as const
+    const beginDetour = vi.fn<FillStub['beginDetour']>(async () => 'mine')
+    const join = async () => fill
+    const { upstream, get, settle } = await stage(
+      { join, beginDetour },
+      {},
+      { ok: false, retryAfter: 7 },
+    )
+    const answer = await get(AHEAD)
+    expect(answer).toMatchObject({ ok: true, outcome: 'fill' })
+    await bodyOf(answer).cancel()
+    await settle()
+    expect(beginDetour).not.toHaveBeenCalled()
+    expect(upstream.requests).toEqual([])
+  })
+
   it('is cut, and gives its place back, when the upstream stalls', async () => {
     const { upstream, bytes, get, ended, settle } = await stage({}, { idle: 50 })
     upstream.fault({ on: { kind: 'blob' }, do: { hold: NEVER, after: 10 } })
@@ -128,7 +152,8 @@ describe('a detour', () => {
 
 describe('headers', () => {
   it.each([
-    { name: 'the object is silent', stub: { begin: silence } },
+    { name: 'the object is silent', stub: { join: silence } },
+    { name: 'the object is silent once it is to begin', stub: { begin: silence } },
     { name: 'the object is silent about a detour', stub: { beginDetour: silence } },
   ])('are refused in time when $name and the upstream too', async ({ stub }) => {
     const { upstream, get } = await stage(stub, { lookup: 200, begin: 200, answer: 500 })

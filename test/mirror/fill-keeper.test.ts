@@ -135,12 +135,14 @@ describe('begin', () => {
             bucket: env.BLOBS,
             blobs: new BlobStore(env.BLOBS),
             fillOf: () => ({
+              join: (one) => keeper.join(one),
               begin: (one) => keeper.begin(one),
               progress: (id, from) => keeper.progress(id, from),
               end: (id) => keeper.end(id),
               beginDetour: async () => keeper.beginDetour(),
               endDetour: async (id) => keeper.endDetour(id),
             }),
+            admit: async () => ({ ok: true }),
             seams: {
               fetch: storageIsAway,
               now: () => Date.now(),
@@ -332,6 +334,75 @@ describe('progress', () => {
       expect(await keeper.progress('another', 0)).toEqual({ state: 'gone' })
       expect(await keeper.end('another')).toEqual({ state: 'gone' })
     })
+  })
+})
+
+describe('join', () => {
+  it('starts nothing', async () => {
+    const blob = await upstreamed(KiB)
+    await keep(blob, async ({ keeper, request, traces, gets }) => {
+      expect(await keeper.join(request)).toBeUndefined()
+      expect(await traces()).toEqual([])
+      expect(gets()).toBe(0)
+    })
+  })
+
+  it('joins a fill that is about to start, and one that runs', async () => {
+    const blob = await upstreamed(LARGE)
+    await keep(blob, async ({ keeper, request, gets }) => {
+      const beginning = keeper.begin(request)
+      const early = (await keeper.join(request)) ?? expect.fail('it does not wait')
+      const first = await beginning
+      const late = (await keeper.join(request)) ?? expect.fail('it does not see it')
+      expect([idOf(early), idOf(late)]).toEqual([idOf(first), idOf(first)])
+      expect(sum(await follow(keeper, late))).toBe(LARGE)
+      expect(gets()).toBe(1)
+    })
+  })
+
+  it('says that the blob has just been stored, if it still is', async () => {
+    const blob = await upstreamed(LARGE)
+    await keep(blob, async ({ keeper, request, settle }) => {
+      await keeper.begin(request)
+      await settle()
+      expect(await keeper.join(request)).toEqual({ state: 'stored', size: LARGE })
+      await env.BLOBS.delete(blob.key)
+      expect(await keeper.join(request)).toBeUndefined()
+    })
+  })
+
+  it('says what is not there, for a minute, of the repository that was asked for', async () => {
+    const blob = await upstreamed(KiB, { status: 404 })
+    let later = 0
+    const now = () => Date.now() + later
+    const use = async ({ keeper, request, gets }: Kept) => {
+      await keeper.begin(request)
+      const missing = { state: 'failed', failure: { kind: 'not-found' } }
+      expect(await keeper.join(request)).toEqual(missing)
+      const other = { ...request, repository: repository('c/d') }
+      expect(await keeper.join(other)).toBeUndefined()
+      later = MINUTE
+      expect(await keeper.join(request)).toBeUndefined()
+      expect(gets()).toBe(1)
+    }
+    await keep(blob, use, { now })
+  })
+
+  it('tells nobody what another repository was refused', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const blob = await upstreamed(KiB, { status: 404, holdHeaders: promise })
+    await keep(
+      blob,
+      async ({ keeper, request, gets }) => {
+        const first = keeper.begin(request)
+        const other = keeper.join({ ...request, repository: repository('c/d') })
+        resolve()
+        expect(await first).toMatchObject({ state: 'failed' })
+        expect(await other).toBeUndefined()
+        expect(gets()).toBe(1)
+      },
+      WOKEN,
+    )
   })
 })
 

@@ -282,16 +282,29 @@ describe('operations', () => {
     const [first, second] = await operationsOf(TAG, 2)
     expect(first?.filter((name) => !isDeferred(name))).toEqual([
       'HINTS.getWithMetadata',
-      'MIRROR_LEDGER.tag',
+      'MIRROR_LEDGER.knownTag',
     ])
     expect(second).toEqual([])
   })
 
-  it('cold: one KV read and one call; the isolate itself touches neither R2 nor a gate', async () => {
+  it('cold: one KV read and two calls; the isolate itself touches neither R2 nor a gate', async () => {
     const [first] = await operationsOf(TAG)
     expect(first?.filter((name) => !isDeferred(name))).toEqual([
       'HINTS.getWithMetadata',
+      'MIRROR_LEDGER.knownTag',
       'MIRROR_LEDGER.tag',
+    ])
+  })
+
+  it('revalidation: one KV read and one call', async () => {
+    await pull(TAG)
+    clock.advance(6 * MINUTE)
+    upstream.forget()
+    const [first] = await operationsOf(TAG)
+    expect(upstream.count({ kind: 'manifest', method: 'HEAD' })).toBe(1)
+    expect(first?.filter((name) => !isDeferred(name))).toEqual([
+      'HINTS.getWithMetadata',
+      'MIRROR_LEDGER.knownTag',
     ])
   })
 

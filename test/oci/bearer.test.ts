@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 
-import { formatScope, parseChallenges } from '../../src/oci/bearer.ts'
+import { formatChallenge, formatScope, parseChallenges } from '../../src/oci/bearer.ts'
 
 const DOCKER_HUB = {
   scheme: 'bearer',
@@ -151,4 +151,33 @@ it('formatScope joins the actions', () => {
   expect(formatScope('docker.io/library/nginx', ['pull', 'push'])).toBe(
     'repository:docker.io/library/nginx:pull,push',
   )
+})
+
+describe('formatChallenge', () => {
+  const own = { realm: 'https://registry.test/token', service: 'registry.test:5000' }
+  const stem = 'Bearer realm="https://registry.test/token",service="registry.test:5000"'
+
+  it.each([
+    { name: 'nothing that is not there', scope: undefined, error: undefined, want: stem },
+    { name: 'nothing empty', scope: '', error: undefined, want: stem },
+    {
+      name: 'all of it',
+      scope: 'repository:a:pull,push repository:b:pull',
+      error: 'invalid_token',
+      want: `${stem},scope="repository:a:pull,push repository:b:pull",error="invalid_token"`,
+    },
+  ] as const)('writes $name', ({ scope, error, want }) => {
+    expect(formatChallenge({ ...own, scope, error })).toBe(want)
+  })
+
+  it('writes what can be read again, whatever the values', () => {
+    const odd = {
+      realm: 'https://a"b\\c/token',
+      service: 'a", error="b',
+      scope: 'x',
+      error: undefined,
+    }
+    const { error: _, ...parameters } = odd
+    expect(parseChallenges(formatChallenge(odd))).toEqual([{ scheme: 'bearer', parameters }])
+  })
 })

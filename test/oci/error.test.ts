@@ -23,8 +23,9 @@ const SPEC_CODES = [
   'TOOMANYREQUESTS',
 ]
 
-it('the table holds the codes of the spec and UNKNOWN, no other', () => {
-  expect(Object.keys(CODES)).toEqual([...SPEC_CODES, 'UNKNOWN'])
+it('the table holds the codes of the spec, of the token service, and UNKNOWN, no other', () => {
+  const tokens = ['MISSING_REQUIRED_FIELD', 'UNSUPPORTED_VALUE', 'BAD_TOKEN_OPTION']
+  expect(Object.keys(CODES)).toEqual([...SPEC_CODES, ...tokens, 'UNKNOWN'])
 })
 
 it('only UNKNOWN is a failure of the server', () => {

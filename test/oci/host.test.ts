@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 
-import { isLoopbackHost, isPrivateHost } from '../../src/oci/host.ts'
+import { clientOf, isLoopbackHost, isPrivateHost } from '../../src/oci/host.ts'
 
 const ROWS = [
   { host: 'localhost', want: 'loopback' },
@@ -78,5 +78,18 @@ describe('where a host leads', () => {
       loopback: want === 'loopback',
       private: want === 'private',
     })
+  })
+})
+
+describe('the client that an address stands for', () => {
+  it.each([
+    { address: '203.0.113.7', want: '203.0.113.7' },
+    { address: '2001:db8:1:2:3:4:5:6', want: '2001:db8:1:2::/64' },
+    { address: '2001:db8:1:2:ffff::1', want: '2001:db8:1:2::/64' },
+    { address: '2001:DB8::1', want: '2001:db8:0:0::/64' },
+    { address: '::1', want: '0:0:0:0::/64' },
+    { address: 'no address at all', want: 'no address at all' },
+  ])('$address is $want', ({ address, want }) => {
+    expect(clientOf(address)).toBe(want)
   })
 })

@@ -1,15 +1,15 @@
 // What a client is told of each failure of an upstream.
 
 import { describe, expect, it } from 'vitest'
+import type { MirrorFailure } from '../../src/mirror/admission.ts'
 import { errorBody } from '../../src/oci/error.ts'
 import type { ErrorCode } from '../../src/oci/error.ts'
 import { registryErrorOf } from '../../src/registry/failure.ts'
-import type { UpstreamFailure } from '../../src/upstream/error.ts'
 
 const REASON = 'canary-of-the-upstream'
 
 interface Row {
-  readonly failure: UpstreamFailure
+  readonly failure: MirrorFailure
   readonly unknown: ErrorCode
   readonly want: string
   readonly retryAfter?: string
@@ -37,6 +37,12 @@ describe('registryErrorOf', () => {
       retryAfter: '77',
     },
     {
+      failure: { kind: 'limited-here', retryAfter: 5 },
+      unknown: 'MANIFEST_UNKNOWN',
+      want: '429 TOOMANYREQUESTS',
+      retryAfter: '5',
+    },
+    {
       failure: { kind: 'unavailable', isTimeout: false, reason: REASON },
       unknown: 'MANIFEST_UNKNOWN',
       want: '502 UNKNOWN',
@@ -60,5 +66,12 @@ describe('registryErrorOf', () => {
     // Logging in here would not help, so nobody is asked to.
     expect(error.headers['WWW-Authenticate']).toBeUndefined()
     expect(errorBody(error)).not.toContain(REASON)
+  })
+
+  it.each<{ readonly failure: MirrorFailure; readonly whose: RegExp }>([
+    { failure: { kind: 'rate-limited', retryAfter: 1 }, whose: /^the upstream limits/ },
+    { failure: { kind: 'limited-here', retryAfter: 1 }, whose: /^this registry limits/ },
+  ])('$failure.kind: it says whose limit it is', ({ failure, whose }) => {
+    expect(registryErrorOf(failure, 'BLOB_UNKNOWN').message).toMatch(whose)
   })
 })

@@ -40,6 +40,13 @@ export async function cranePusher(workspace: Workspace): Promise<Pusher> {
     remove: async (reference) => {
       await crane('delete', reference)
     },
+    login: async (host, { name, file }) => {
+      const args = ['auth', 'login', host, '--username', name, '--password-stdin']
+      await workspace.run({ command, args, env: { DOCKER_CONFIG: home }, stdin: file })
+    },
+    logout: async (host) => {
+      await crane('auth', 'logout', host)
+    },
     more: [
       { name: 'tag and ls', action: (place) => tagAndList(crane, folder, place) },
       {

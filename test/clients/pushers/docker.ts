@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Login } from '../account.ts'
 import { expectEqual } from '../client.ts'
 import { DockerDaemon } from '../docker-daemon.ts'
 import { HERE } from '../image.ts'
@@ -49,7 +50,11 @@ export async function dockerPusher(workspace: Workspace): Promise<Pusher> {
   const copy = async (source: string, target: string): Promise<void> => {
     await tagAndPush(daemon, source, target)
   }
-  return { name: 'docker', push, pull, run, copy }
+  const login = (host: string, as: Login): Promise<void> => daemon.login(host, as)
+  const logout = async (host: string): Promise<void> => {
+    await daemon.docker('logout', host)
+  }
+  return { name: 'docker', push, pull, run, copy, login, logout }
 }
 
 /** Pushes an image of the daemon under another name and returns the digest that the daemon notes for it. */

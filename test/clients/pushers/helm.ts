@@ -1,6 +1,7 @@
 // helm: a chart, pushed as the archive that it is and pulled by version and by range of versions.
 
 import { randomBytes, randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { expectEqual } from '../client.ts'
@@ -14,16 +15,19 @@ import { type Pusher, TAG } from '../pusher.ts'
 export async function helmPusher(workspace: Workspace): Promise<Pusher> {
   const command = await installGoProgram(workspace, GO_PROGRAMS.helm)
   const folder = await workspace.folderOf('helm')
+  const env = { HELM_CACHE_HOME: folder, HELM_CONFIG_HOME: folder, HELM_DATA_HOME: folder }
   const helm = async (...args: readonly string[]): Promise<string> => {
-    const env = { HELM_CACHE_HOME: folder, HELM_CONFIG_HOME: folder, HELM_DATA_HOME: folder }
     const { stdout, stderr } = await workspace.run({ command, args, env })
     return stdout + stderr
   }
   const push = async (reference: string): Promise<string> => {
     const { name, url } = partsOf(reference)
-    await writeChart(join(folder, name), name)
-    await helm('package', '--destination', folder, join(folder, name))
-    const said = await helm('push', '--plain-http', join(folder, `${name}-${TAG}.tgz`), url)
+    const archive = join(folder, `${name}-${TAG}.tgz`)
+    if (!existsSync(archive)) {
+      await writeChart(join(folder, name), name)
+      await helm('package', '--destination', folder, join(folder, name))
+    }
+    const said = await helm('push', '--plain-http', archive, url)
     return /^Digest: (\S+)$/m.exec(said)?.[1] ?? said
   }
   const pull = async (reference: string): Promise<void> => {
@@ -37,7 +41,23 @@ export async function helmPusher(workspace: Workspace): Promise<Pusher> {
       expectEqual(`digest of version ${version}`, found, pushed)
     }
   }
-  return { name: 'helm', push, pull }
+  return {
+    name: 'helm',
+    push,
+    pull,
+    login: async (host, { name, file }) => {
+      const flags = ['--plain-http', '--username', name, '--password-stdin']
+      await workspace.run({
+        command,
+        args: ['registry', 'login', ...flags, host],
+        env,
+        stdin: file,
+      })
+    },
+    logout: async (host) => {
+      await helm('registry', 'logout', host)
+    },
+  }
 }
 
 function partsOf(reference: string): { name: string; url: string } {

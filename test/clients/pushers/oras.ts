@@ -24,8 +24,8 @@ export async function orasPusher(workspace: Workspace): Promise<Pusher> {
   const bytes = randomBytes(SIZE)
   await writeFile(join(folder, 'data'), bytes)
   await writeFile(join(folder, 'note'), `a note ${randomUUID()}\n`)
+  const env = { DOCKER_CONFIG: folder, HOME: folder }
   const oras: Oras = async (...args) => {
-    const env = { DOCKER_CONFIG: folder, HOME: folder }
     const { stdout } = await workspace.run({ command, args, env, cwd: folder })
     return stdout.trim()
   }
@@ -48,6 +48,13 @@ export async function orasPusher(workspace: Workspace): Promise<Pusher> {
     },
     remove: async (reference) => {
       await oras('manifest', 'delete', '--plain-http', '--force', reference)
+    },
+    login: async (host, { name, file }) => {
+      const args = ['login', '--plain-http', '--username', name, '--password-stdin', host]
+      await workspace.run({ command, args, env, cwd: folder, stdin: file })
+    },
+    logout: async (host) => {
+      await oras('logout', host)
     },
     more: [
       {

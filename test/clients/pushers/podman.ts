@@ -29,6 +29,13 @@ export async function podmanPusher(workspace: Workspace): Promise<Pusher> {
       expectEqual('ID of the image', pulled, loaded)
       last = reference
     },
+    login: async (host, { name, file }) => {
+      const flags = ['--tls-verify=false', '--username', name, '--password-stdin']
+      await store.podman(['login', ...flags, host], { stdin: file })
+    },
+    logout: async (host) => {
+      await podman('logout', host)
+    },
     run: async () => expectEqual('its output', await store.run(last), image.line),
     copy: async (source, target) => {
       await podman('pull', '--quiet', '--tls-verify=false', source)

@@ -1,7 +1,8 @@
 // regctl, the one client that pushes in chunks: an index of two platforms from a layout, single blobs, tags.
 
 import { randomBytes, randomUUID } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectEqual } from '../client.ts'
 import { buildImage, digestOf, type Image } from '../image.ts'
@@ -42,11 +43,19 @@ export class Regctl {
   ): Promise<string> {
     const [host = ''] = reference.split('/')
     const settings = { tls: 'disabled', hostname: host, blobMax: chunk, blobChunk: chunk }
-    await writeFile(this.#configFile, JSON.stringify({ hosts: { [host]: settings } }))
+    const { hosts } = await this.#config()
+    // What a login has put there stays.
+    const all = { hosts: { ...hosts, [host]: { ...hosts[host], ...settings } } }
+    await writeFile(this.#configFile, JSON.stringify(all))
     const env = { REGCTL_CONFIG: this.#configFile, DOCKER_CONFIG: this.#workspace.folder }
     const command = { command: this.#command, args, env, ...(stdin !== undefined && { stdin }) }
     const { stdout } = await this.#workspace.run(command, 300_000)
     return stdout.trim()
+  }
+
+  async #config(): Promise<{ readonly hosts: Readonly<Record<string, object>> }> {
+    if (!existsSync(this.#configFile)) return { hosts: {} }
+    return JSON.parse(await readFile(this.#configFile, 'utf8'))
   }
 }
 
@@ -74,6 +83,13 @@ export async function regctlPusher(workspace: Workspace): Promise<Pusher> {
     },
     remove: async (reference) => {
       await regctl.run(reference, ['manifest', 'delete', '--force-tag-dereference', reference])
+    },
+    login: async (host, { name, file }) => {
+      const args = ['registry', 'login', '--user', name, '--pass-stdin', host]
+      await regctl.run(host, args, { stdin: file })
+    },
+    logout: async (host) => {
+      await regctl.run(host, ['registry', 'logout', host])
     },
     more: [
       {

@@ -1,6 +1,8 @@
 // skopeo: an index of two platforms from a layout, copied to the registry and back as it is.
 
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { Login } from '../account.ts'
 import { buildImage } from '../image.ts'
 import { expectLayout, writeLayout } from '../oci-layout.ts'
 import type { Workspace } from '../process.ts'
@@ -23,7 +25,12 @@ export async function skopeoPusher(workspace: Workspace): Promise<Pusher> {
   const remove = (reference: string): Promise<void> => skopeoDelete(workspace, reference)
   const copy = (source: string, target: string): Promise<void> =>
     skopeoCopy(workspace, `docker://${source}`, `docker://${target}`)
-  return { name: 'skopeo', push, pull, copy, remove }
+  const login = async (host: string, { name, file }: Login): Promise<void> => {
+    const flags = ['--tls-verify=false', '--username', name, '--password-stdin']
+    await run(workspace, ['login', ...flags, host], file)
+  }
+  const logout = (host: string): Promise<void> => run(workspace, ['logout', host])
+  return { name: 'skopeo', push, pull, copy, remove, login, logout }
 }
 
 /** Copies an image with all of its platforms. */
@@ -33,14 +40,17 @@ export async function skopeoCopy(
   target: string,
 ): Promise<void> {
   const flags = ['--quiet', '--multi-arch=all', '--src-tls-verify=false', '--dest-tls-verify=false']
-  await workspace.run({
-    command: 'skopeo',
-    args: ['--insecure-policy', 'copy', ...flags, source, target],
-  })
+  await run(workspace, ['copy', ...flags, source, target])
 }
 
 /** Deletes the manifest that a tag names. */
 export async function skopeoDelete(workspace: Workspace, reference: string): Promise<void> {
-  const args = ['delete', '--tls-verify=false', `docker://${reference}`]
-  await workspace.run({ command: 'skopeo', args })
+  await run(workspace, ['delete', '--tls-verify=false', `docker://${reference}`])
+}
+
+/** With logins of the run's own. */
+async function run(workspace: Workspace, args: readonly string[], stdin?: string): Promise<void> {
+  const env = { REGISTRY_AUTH_FILE: join(workspace.folder, 'skopeo-auth.json') }
+  const command = { command: 'skopeo', args: ['--insecure-policy', ...args], env }
+  await workspace.run({ ...command, ...(stdin !== undefined && { stdin }) })
 }

@@ -1,0 +1,179 @@
+// `npm run account`: accounts and capabilities of a registry here or elsewhere, made and ended by its
+// administrator.
+
+import { createSecret, hashSecret } from '../src/auth/account.ts'
+import type { GrantText } from '../src/auth/account.ts'
+import type { AccountAction, AccountArguments } from './account-arguments.ts'
+import { ACCOUNT_HELP, parseAccountArguments } from './account-arguments.ts'
+import type { Login } from './account-client.ts'
+import { AccountError, askRegistry } from './account-client.ts'
+import { ADMINISTRATOR, AdministratorError, readAdministrator } from './administrator.ts'
+import { ArgumentError } from './arguments.ts'
+import { formatTable } from './table.ts'
+
+/** Holds `<name>:<secret>` of an administrator. */
+const SECRET_VARIABLE = 'ENTREPOT_SECRET'
+
+/** What came of it: for programs, and for people. */
+interface Outcome {
+  readonly json: object
+  readonly text: string
+}
+
+/** Somebody who has just got a secret. */
+interface Made {
+  readonly name: string
+  readonly kind: string
+  readonly secret: string
+}
+
+/** An account as the registry lists it. */
+interface Listed {
+  readonly name: string
+  readonly kind: string
+  readonly grants: readonly GrantText[]
+  readonly configured: boolean
+  readonly createdAt?: string
+}
+
+async function main(): Promise<void> {
+  const args = parseAccountArguments(process.argv.slice(2))
+  if (args === 'help') {
+    console.log(ACCOUNT_HELP)
+    return
+  }
+  const { json, text } = await run(args)
+  console.log(args.isJSON ? JSON.stringify(json, undefined, 2) : text)
+}
+
+async function run({ action, url, persistTo }: AccountArguments): Promise<Outcome> {
+  if (action.what === 'bootstrap') return bootstrap(action)
+  const login = await findLogin(url, persistTo)
+  switch (action.what) {
+    case 'add': {
+      const body = action.account
+      const made = await askRegistry(url, login, { method: 'POST', path: 'accounts', body })
+      return tell(made as unknown as Made, url)
+    }
+    case 'rotate': {
+      const path = `accounts/${action.name}/rotate`
+      return tell((await askRegistry(url, login, { method: 'POST', path })) as unknown as Made, url)
+    }
+    case 'revoke': {
+      const { name } = action
+      await askRegistry(url, login, { method: 'DELETE', path: `accounts/${name}` })
+      return {
+        json: { name },
+        text: `${name} is revoked: all that it was used for ends within a minute`,
+      }
+    }
+    case 'list': {
+      const json = await askRegistry(url, login, { method: 'GET', path: 'accounts' })
+      return { json, text: formatAccounts(json['accounts'] as readonly Listed[]) }
+    }
+    case 'audit': {
+      const json = await askRegistry(url, login, { method: 'GET', path: 'audit' })
+      return {
+        json,
+        text: formatAudit(json['audit'] as readonly Readonly<Record<string, string>>[]),
+      }
+    }
+    default:
+      return action satisfies never
+  }
+}
+
+/** In whose name: the administrator of here, else the one of the environment. */
+async function findLogin(url: URL, persistTo: string | undefined): Promise<Login> {
+  const local = persistTo === undefined ? undefined : await readAdministrator(persistTo)
+  if (local !== undefined) return { name: ADMINISTRATOR, secret: local }
+  const given = process.env[SECRET_VARIABLE] ?? ''
+  const colon = given.indexOf(':')
+  if (colon > 0) return { name: given.slice(0, colon), secret: given.slice(colon + 1) }
+  const wanted = `${SECRET_VARIABLE}=<name>:<secret> of an administrator`
+  if (given !== '') throw new AccountError(`expected ${wanted}, found no ":" in it`)
+  throw new AccountError(
+    persistTo === undefined
+      ? `${url.origin} is not on this machine: set ${wanted}`
+      : `${persistTo} has no administrator: start the registry once, or set ${wanted}`,
+  )
+}
+
+async function bootstrap({
+  name,
+  grants,
+}: Extract<AccountAction, { readonly what: 'bootstrap' }>): Promise<Outcome> {
+  const secret = createSecret()
+  const accounts = JSON.stringify([{ name, secretHash: await hashSecret(secret), grants }])
+  const text = [
+    `The secret of ${name}, which is shown this once:`,
+    '',
+    secret,
+    '',
+    'The value of ACCOUNTS (npx wrangler secret put ACCOUNTS), which holds its hash only:',
+    '',
+    accounts,
+  ]
+  return { json: { name, secret, accounts }, text: text.join('\n') }
+}
+
+function tell({ name, kind, secret }: Made, url: URL): Outcome {
+  if (kind !== 'capability') {
+    const text = [
+      `The secret of ${name}, which is shown this once:`,
+      '',
+      secret,
+      '',
+      `To log in, with the secret as password: docker login --username ${name} ${url.host}`,
+    ]
+    return { json: { name, kind, secret }, text: text.join('\n') }
+  }
+  const paths = {
+    mirror: `${url.origin}/t/${secret}`,
+    upstream: `${url.origin}/t/${secret}/<upstream>`,
+    location: `${url.host}/t/${secret}/<upstream>`,
+  }
+  const text = [
+    `Who has one of these can pull as ${name}. They are shown this once; <upstream> is e.g. docker.io:`,
+    '',
+    `  ${paths.mirror}`,
+    '      all upstreams: containerd, k3s',
+    `  ${paths.upstream}`,
+    '      one upstream: Docker daemon, containerd',
+    `  ${paths.location}`,
+    '      one upstream as a location: podman, CRI-O, skopeo, BuildKit',
+  ]
+  return { json: { name, kind, secret, paths }, text: text.join('\n') }
+}
+
+function formatAccounts(accounts: readonly Listed[]): string {
+  const rows = accounts.map(({ name, kind, grants, configured, createdAt }) => [
+    name,
+    kind,
+    configured ? 'ACCOUNTS' : (createdAt ?? ''),
+    grants
+      .map(({ repositories, actions }) => `${repositories.join(',')}=${actions.join(',')}`)
+      .join(' '),
+  ])
+  return formatTable([['name', 'kind', 'made', 'grants'], ...rows])
+}
+
+function formatAudit(audit: readonly Readonly<Record<string, string>>[]): string {
+  const rows = audit.map(({ at = '', by = '', what = '', name = '' }) => [
+    at,
+    by || '-',
+    what,
+    name,
+  ])
+  return formatTable([['at', 'by', 'what', 'name'], ...rows])
+}
+
+try {
+  await main()
+} catch (error) {
+  const isExpected = [ArgumentError, AccountError, AdministratorError].some(
+    (kind) => error instanceof kind,
+  )
+  console.error(isExpected && error instanceof Error ? error.message : error)
+  process.exit(1)
+}

@@ -1,0 +1,173 @@
+// Composition of who may do what: the snapshot of accounts and keys that an isolate keeps, the one object
+// that changes them, ID tokens, and the limits of the platform.
+
+import type { Account } from '../auth/account.ts'
+import { Authority, SNAPSHOT_AGE } from '../auth/authority.ts'
+import type { AuditEntry, AuthorityStorage, Snapshot } from '../auth/authority.ts'
+import { readDocuments } from '../auth/issuer-keys.ts'
+import { OIDC } from '../auth/oidc.ts'
+import type { Config } from '../config.ts'
+import type { Outbound } from '../outbound.ts'
+import type { Seams } from '../seams.ts'
+import { inTime } from '../storage/in-time.ts'
+
+/** While the object is away, what was last known of it counts for so long (milliseconds). */
+const MAX_SNAPSHOT_AGE = 10 * 60 * 1000
+/** Whoever shows something unknown makes an isolate ask no more often than this (milliseconds). */
+const RECENT = 5000
+/** The object has so long (milliseconds). */
+const WITHIN = 5000
+/** The one object of a deployment. */
+const NAME = 'authority'
+
+/** What an isolate knows of accounts and keys. */
+export interface AccessMemory {
+  snapshot: { readonly value: Snapshot; readonly readAt: number } | undefined
+  /** When the object last did not answer: it is left alone for a few seconds (milliseconds). */
+  failedAt: number
+  /** Changes that were made by this isolate. */
+  changes: number
+  oidc: OIDC | undefined
+}
+
+/** Changes accounts. */
+export interface AuthorityStub {
+  add(
+    account: Pick<Account, 'name' | 'kind' | 'grants'>,
+    by: string,
+  ): Promise<Awaited<ReturnType<Authority['add']>>>
+  list(): Promise<readonly Omit<Account, 'secretHash'>[]>
+  revoke(name: string, by: string): Promise<boolean>
+  rotate(name: string, by: string): Promise<Awaited<ReturnType<Authority['rotate']>>>
+  audit(): Promise<readonly AuditEntry[]>
+}
+
+/** What limits ask: whether a client may go on. */
+export interface Limits {
+  /** One failed login of an account from a client. */
+  login(account: string, client: string): Promise<boolean>
+  /** One pull-through that a client causes. */
+  fill(client: string): Promise<boolean>
+}
+
+/** Makes what decides who may do what. */
+export class AccessServices {
+  readonly limits: Limits
+  readonly #given: {
+    readonly env: Env
+    readonly seams: Seams
+    readonly config: Config
+    readonly memory: AccessMemory
+    readonly outbound: Outbound
+  }
+
+  constructor(given: {
+    readonly env: Env
+    readonly seams: Seams
+    readonly config: Config
+    readonly memory: AccessMemory
+    readonly outbound: Outbound
+  }) {
+    this.#given = given
+    const { env } = given
+    this.limits = {
+      login: (account, client) => this.#isWithin(env.LOGIN_LIMIT, `${account} ${client}`),
+      fill: (client) => this.#isWithin(env.FILL_LIMIT, client),
+    }
+  }
+
+  /**
+   * Accounts and keys as of a minute ago at most, those of the configuration among them; up to ten minutes while
+   * the object is away. @throws when nothing is known that is recent enough.
+   */
+  async snapshot(): Promise<Snapshot> {
+    return this.#snapshot(SNAPSHOT_AGE)
+  }
+
+  /** The same as of a few seconds ago, for whoever shows a key or an account that is not known yet. */
+  async recentSnapshot(): Promise<Snapshot> {
+    return this.#snapshot(RECENT)
+  }
+
+  async #snapshot(maxAge: number): Promise<Snapshot> {
+    const { seams, memory } = this.#given
+    const now = seams.now()
+    const held = memory.snapshot
+    const age = held === undefined ? Infinity : now - held.readAt
+    if (held !== undefined && age < maxAge) return held.value
+    const isResting = now - memory.failedAt < RECENT && age < MAX_SNAPSHOT_AGE
+    if (held !== undefined && isResting) return held.value
+    const { changes } = memory
+    try {
+      const value = this.#withConfigured(await this.#read())
+      // What was read before a change that was made here is old already.
+      if (changes === memory.changes) memory.snapshot = { value, readAt: seams.now() }
+      return value
+    } catch (error) {
+      memory.failedAt = seams.now()
+      if (held === undefined || age > MAX_SNAPSHOT_AGE) throw error
+      seams.log('authority-away', { reason: String(error) })
+      return held.value
+    }
+  }
+
+  /** Forgets the snapshot, after a change that was made here. */
+  forget(): void {
+    const { memory } = this.#given
+    memory.snapshot = undefined
+    memory.changes += 1
+  }
+
+  /** Verifies ID tokens; one for each isolate, since it remembers the keys of issuers. */
+  get oidc(): OIDC {
+    const { config, memory, outbound } = this.#given
+    memory.oidc ??= new OIDC({
+      issuers: config.issuers,
+      // What an issuer publishes is at the very URL.
+      fetchJSON: readDocuments((request) => outbound.send({ ...request, maxHops: 0 })),
+      now: () => this.#given.seams.now(),
+      log: (event, fields) => this.#given.seams.log(event, fields),
+    })
+    return memory.oidc
+  }
+
+  /** The object that keeps accounts and keys. */
+  authority(): AuthorityStub {
+    return this.#given.env.AUTHORITY.getByName(NAME)
+  }
+
+  async #read(): Promise<Snapshot> {
+    const stub = this.#given.env.AUTHORITY.getByName(NAME)
+    return inTime(stub.snapshot(), WITHIN, 'the authority does not answer')
+  }
+
+  /** What the configuration names comes first: whoever deploys decides who that is. */
+  #withConfigured(snapshot: Snapshot): Snapshot {
+    const { accounts } = this.#given.config
+    const names = new Set(accounts.map(({ name }) => name))
+    const others = snapshot.accounts.filter(({ name }) => !names.has(name))
+    return { ...snapshot, accounts: [...accounts, ...others] }
+  }
+
+  /** A limit that does not work limits nobody: it is a courtesy to those who share the registry, no lock. */
+  async #isWithin(limit: RateLimit | undefined, key: string): Promise<boolean> {
+    if (limit === undefined) return true
+    try {
+      return (await limit.limit({ key })).success
+    } catch (error) {
+      this.#given.seams.log('limit-away', { reason: String(error) })
+      return true
+    }
+  }
+}
+
+/** The state behind an `Authority`. */
+export function openAuthority(storage: DurableObjectStorage, seams: Seams): Authority {
+  const kept: AuthorityStorage = {
+    get: (key) => storage.kv.get(key),
+    put: (key, value) => storage.kv.put(key, value),
+    delete: (key) => void storage.kv.delete(key),
+    list: (prefix) => storage.kv.list({ prefix }),
+  }
+  return new Authority({ storage: kept, ...seams })
+}

@@ -1,0 +1,142 @@
+// The table of capabilities: every client that pulls from a mirror, by a path that holds a secret, without a login and
+// beside a pull secret that is for somebody else; and the end of a capability.
+
+import { basicOf, type Login } from './account.ts'
+import { type Client, DOCKER_HUB, expectEqual } from './client.ts'
+import { type Containerd, containerd } from './containerd.ts'
+import { buildImage, type Image } from './image.ts'
+import { type LoginStage, PRIVATE, PRIVATE_HOST, TEAM } from './login-stage.ts'
+import { newerDocker } from './newer-docker.ts'
+import { podman } from './podman.ts'
+import { pushImage } from './push.ts'
+import { refusalOf } from './refusal.ts'
+import type { Endpoint } from './registry.ts'
+import { skopeo } from './skopeo.ts'
+import type { Suite } from './suite.ts'
+
+/** The account of the rows. */
+const NAME = 'cluster'
+
+/** A client as it is made with somebody else's pull secret, or without any. */
+interface Case {
+  readonly name: string
+  readonly make: (foreign: Login | undefined) => Client
+  /** Where it finds the mirror. */
+  readonly at: (recorder: Endpoint, capability: Login) => Endpoint
+}
+
+/** All of them. */
+export async function capabilityRows(
+  suite: Suite,
+  group: string,
+  stage: LoginStage,
+  daemon: Containerd,
+): Promise<void> {
+  const { accounts, foreign } = stage
+  const { host, url } = stage.recorder
+  const recorder = { name: NAME, host, url }
+  const first = await accounts.add('capability', NAME, [
+    {
+      repositories: [`${PRIVATE}/**`, `${PRIVATE_HOST}/**`, `${DOCKER_HUB}/**`],
+      actions: ['pull'],
+    },
+  ])
+  const all = await cases(stage, daemon)
+  for (const { name, make, at } of all) {
+    await suite.row(group, `${name}: pulls what is private`, () =>
+      make(undefined).pull(at(recorder, first)),
+    )
+    await suite.row(group, `${name}: beside the pull secret of another registry`, () =>
+      make(foreign).pull(at(recorder, first)),
+    )
+    await suite.row(group, `${name}: refused without the capability`, () =>
+      refusalOf('a pull', make(undefined).pull(recorder)),
+    )
+  }
+  await suite.row(group, 'writes nothing', async () => {
+    const to = `${url}/t/${first.secret}/v2/${PRIVATE}/a/blobs/uploads/`
+    const response = await fetch(to, { method: 'POST' })
+    expectEqual(`status of ${await response.text()}`, response.status, 405)
+  })
+  const second = await accounts.rotate(NAME)
+  for (const { name, make, at } of all) {
+    await suite.row(
+      group,
+      `${name}: rotated, the old path ends and the new one pulls`,
+      async () => {
+        const said = await refusalOf('a pull', make(undefined).pull(at(recorder, first)), GONE)
+        await make(undefined).pull(at(recorder, second))
+        return said
+      },
+    )
+  }
+  await accounts.revoke(NAME)
+  for (const { name, make, at } of all) {
+    await suite.row(group, `${name}: revoked`, () =>
+      refusalOf('a pull', make(undefined).pull(at(recorder, second)), GONE),
+    )
+  }
+}
+
+/** No client is asked to log in. */
+const GONE = /not found|unknown|404/i
+
+async function cases(stage: LoginStage, daemon: Containerd): Promise<readonly Case[]> {
+  const { workspace, plain } = stage
+  const seeded = async (name: string): Promise<Image> => {
+    const image = buildImage(name, { isIndex: false })
+    await pushImage(plain.url, image)
+    return image
+  }
+  const image = await seeded(`${TEAM}/capability`)
+  const library = await seeded('library/capability')
+  const inContainerd = (form: 'ns' | 'prefix' | 'path base') => (foreign: Login | undefined) =>
+    containerd(workspace, daemon, {
+      host: PRIVATE_HOST,
+      form,
+      image,
+      ...(foreign !== undefined && { authorization: basicOf(foreign) }),
+    })
+  return [
+    { name: 'containerd, ns', make: inContainerd('ns'), at: asBase },
+    { name: 'containerd, path base', make: inContainerd('path base'), at: asBase },
+    { name: 'containerd, override_path', make: inContainerd('prefix'), at: asLocation },
+    {
+      name: 'podman',
+      make: (foreign) => podman(workspace, PRIVATE_HOST, image, credentialsOf('--creds', foreign)),
+      at: asLocation,
+    },
+    {
+      name: 'skopeo',
+      make: (foreign) => {
+        const [credentials] = credentialsOf('--src-creds', foreign)
+        return skopeo(
+          workspace,
+          PRIVATE_HOST,
+          image,
+          credentials === undefined ? {} : { credentials },
+        )
+      },
+      at: asLocation,
+    },
+    {
+      name: 'newer dockerd',
+      make: (foreign) => newerDocker(library, foreign && basicOf(foreign)),
+      at: asBase,
+    },
+  ]
+}
+
+function credentialsOf(flag: string, login: Login | undefined): readonly string[] {
+  return login === undefined ? [] : [`${flag}=${login.name}:${login.secret}`]
+}
+
+/** `/t/<secret>/v2/…` and `/t/<secret>/<host>/v2/…`. */
+function asBase({ name, host, url }: Endpoint, { secret }: Login): Endpoint {
+  return { name, host, url: `${url}/t/${secret}` }
+}
+
+/** `/v2/t/<secret>/<host>/…`. */
+function asLocation({ name, host, url }: Endpoint, { secret }: Login): Endpoint {
+  return { name, host: `${host}/t/${secret}`, url }
+}
