@@ -61,7 +61,7 @@ const BINDINGS = [
   'AUTHORITY',
 ]
 /** Without these nothing is limited. */
-const LIMITS = ['LOGIN_LIMIT', 'FILL_LIMIT']
+const LIMITS = ['LOGIN_LIMIT', 'TOKEN_LIMIT', 'FILL_LIMIT']
 const VARS = [
   'UPSTREAMS',
   'DEFAULT_UPSTREAM',

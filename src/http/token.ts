@@ -45,6 +45,8 @@ const GRANTED: readonly (readonly [word: string, ...choice: RepositoryAction[]])
   ['delete', 'delete'],
 ]
 
+/** When a client may ask for another token (seconds). */
+const RETRY_TOKEN = 60
 const ANYBODY: Caller = { kind: 'anonymous' }
 
 /** What a client asks for, by either method. */
@@ -56,9 +58,15 @@ interface Asked {
   readonly refresh?: string
 }
 
-/** Answers GET and POST. */
+/** Answers GET and POST. @throws {RegistryError} TOOMANYREQUESTS where one client has asked for too many. */
 export async function getToken(visit: Visit): Promise<Response> {
   const { exchange } = visit
+  if (!(await visit.services.access.limits.token(exchange.client()))) {
+    throw new RegistryError('TOOMANYREQUESTS', {
+      message: 'too many tokens for one client',
+      headers: { [HEADER.retryAfter]: String(RETRY_TOKEN) },
+    })
+  }
   const asked = exchange.method === 'POST' ? await readForm(visit) : await readQuery(visit)
   return grant(visit, asked)
 }

@@ -46,6 +46,8 @@ export interface AuthorityStub {
 export interface Limits {
   /** One failed login of an account from a client. */
   login(account: string, client: string): Promise<boolean>
+  /** One token that a client asks for. */
+  token(client: string): Promise<boolean>
   /** One pull-through that a client causes. */
   fill(client: string): Promise<boolean>
 }
@@ -72,6 +74,7 @@ export class AccessServices {
     const { env } = given
     this.limits = {
       login: (account, client) => this.#isWithin(env.LOGIN_LIMIT, `${account} ${client}`),
+      token: (client) => this.#isWithin(env.TOKEN_LIMIT, client),
       fill: (client) => this.#isWithin(env.FILL_LIMIT, client),
     }
   }

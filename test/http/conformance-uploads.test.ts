@@ -352,6 +352,21 @@ describe.each(ASKED)('404 is what $name gets', ({ ask }) => {
   })
 })
 
+describe('how far a session is', () => {
+  // dockerd writes into the manifest what the last `Range` says.
+  it.each([1, 700_000, 3 * 1024 ** 2, 6_293_528])(
+    'end-5: %i bytes in one PATCH, and once more, are told exactly',
+    async (size) => {
+      const bytes = new Uint8Array(size)
+      const location = await registry.open('hosted/a')
+      expectTaken(await registry.patch(location, bytes), size - 1)
+      expectTaken(await registry.patch(location, bytes, size), 2 * size - 1)
+      const status = await registry.get(location)
+      expect(status.headers.get('range')).toBe(`0-${2 * size - 1}`)
+    },
+  )
+})
+
 describe('a session that has ended well', () => {
   it.each(ASKED.filter(({ name }) => name !== 'PUT'))('is 404 to $name', async ({ ask }) => {
     const blob = await noise(10)

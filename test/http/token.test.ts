@@ -100,6 +100,30 @@ describe('an answer', () => {
   })
 })
 
+describe('one client', () => {
+  it.each(['GET', 'POST'])('gets so many tokens by %s, then 429; others go on', async (method) => {
+    const asked: string[] = []
+    const limit = async ({ key }: { readonly key: string }) => {
+      asked.push(key)
+      return { success: asked.length <= 1 }
+    }
+    const worker = isolate({ ...settings, TOKEN_LIMIT: { limit } })
+    const query = new URLSearchParams(LOGIN).toString()
+    const init = method === 'GET' ? {} : { method, headers: { 'content-type': FORM }, body: query }
+    expect((await worker.fetch('/token', init)).status).toBe(200)
+    const answer = await worker.fetch('/token', init)
+    expect(answer.headers.get('retry-after')).toBe('60')
+    expect(await refusalOf(answer)).toBe('429 TOOMANYREQUESTS')
+    expect(asked).toEqual(['local', 'local'])
+  })
+
+  it('gets tokens while the limit is away', async () => {
+    const limit = () => Promise.reject(new Error('away'))
+    const worker = isolate({ ...settings, TOKEN_LIMIT: { limit } })
+    expect((await worker.get('/token')).status).toBe(200)
+  })
+})
+
 describe('what is granted', () => {
   it.each([
     { name: 'nothing asked for', query: '', want: [] },
