@@ -53,11 +53,11 @@ async function run({ action, url, persistTo }: AccountArguments): Promise<Outcom
     case 'add': {
       const body = action.account
       const made = await askRegistry(url, login, { method: 'POST', path: 'accounts', body })
-      return tell(made as unknown as Made, url)
+      return tell(parseMade(made, url), url)
     }
     case 'rotate': {
       const path = `accounts/${action.name}/rotate`
-      return tell((await askRegistry(url, login, { method: 'POST', path })) as unknown as Made, url)
+      return tell(parseMade(await askRegistry(url, login, { method: 'POST', path }), url), url)
     }
     case 'revoke': {
       const { name } = action
@@ -69,13 +69,15 @@ async function run({ action, url, persistTo }: AccountArguments): Promise<Outcom
     }
     case 'list': {
       const json = await askRegistry(url, login, { method: 'GET', path: 'accounts' })
-      return { json, text: formatAccounts(json['accounts'] as readonly Listed[]) }
+      return { json, text: formatAccounts(requireList(json['accounts'], url) as readonly Listed[]) }
     }
     case 'audit': {
       const json = await askRegistry(url, login, { method: 'GET', path: 'audit' })
       return {
         json,
-        text: formatAudit(json['audit'] as readonly Readonly<Record<string, string>>[]),
+        text: formatAudit(
+          requireList(json['audit'], url) as readonly Readonly<Record<string, string>>[],
+        ),
       }
     }
     default:
@@ -115,6 +117,24 @@ async function bootstrap({
     accounts,
   ]
   return { json: { name, secret, accounts }, text: text.join('\n') }
+}
+
+/** @throws {AccountError} where whatever answered is no registry with accounts, or of another version. */
+function parseMade({ name, kind, secret }: Readonly<Record<string, unknown>>, url: URL): Made {
+  if (typeof name !== 'string' || typeof kind !== 'string' || typeof secret !== 'string') {
+    throw strange(url)
+  }
+  return { name, kind, secret }
+}
+
+/** @throws {AccountError} the same. */
+function requireList(value: unknown, url: URL): readonly unknown[] {
+  if (!Array.isArray(value)) throw strange(url)
+  return value
+}
+
+function strange({ origin }: URL): AccountError {
+  return new AccountError(`${origin} gave an answer that no registry with accounts gives`)
 }
 
 function tell({ name, kind, secret }: Made, url: URL): Outcome {

@@ -17,7 +17,7 @@ import type { Exchange } from './exchange.ts'
 import { getToken } from './token.ts'
 import { getUpstreams } from './upstreams.ts'
 
-/** What `/healthz` answers. */
+/** How this registry is asked about itself. */
 const READ_METHODS = ['GET', 'HEAD']
 /** How a token is asked for. */
 const TOKEN_METHODS = ['GET', 'POST']

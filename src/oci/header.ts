@@ -31,7 +31,6 @@ export const HEADER = Object.freeze({
   rateLimitLimit: 'RateLimit-Limit',
   rateLimitRemaining: 'RateLimit-Remaining',
   rateLimitSource: 'Docker-RateLimit-Source',
-  referrerPolicy: 'Referrer-Policy',
   requestID: 'X-Request-Id',
   retryAfter: 'Retry-After',
   userAgent: 'User-Agent',

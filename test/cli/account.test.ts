@@ -256,6 +256,31 @@ describe('npm run account fails with one line', () => {
   })
 })
 
+describe('at what answers something else', () => {
+  it.each([
+    { args: ['add', 'ci', '--grant', 'hosted/**=pull'] },
+    { args: ['rotate', 'ci'] },
+    { args: ['list'] },
+    { args: ['audit'] },
+  ])('$args says so, and shows no secret that is none', async ({ args }) => {
+    const other = createServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"name":"ci"}')
+    })
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const at = `http://127.0.0.1:${port}`
+    const { code, stdout, stderr } = await run([...args, '--url', at, '--persist-to', state])
+    other.closeAllConnections()
+    other.close()
+    expect({ code, stdout, stderr }).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `${at} gave an answer that no registry with accounts gives\n`,
+    })
+  })
+})
+
 describe('the command line', () => {
   it.each([
     { text: 'hosted/**=pull', want: { repositories: ['hosted/**'], actions: ['pull'] } },

@@ -33,6 +33,7 @@ export function bucketOf(world: World, life: Life, stored: Stored): R2Bucket {
         world.touch()
       }),
   }
+  // Only what the classes under test call.
   return bucket as unknown as R2Bucket
 }
 

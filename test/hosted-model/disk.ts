@@ -127,6 +127,7 @@ export function storageOf(disk: Disk, life: Life, settle: Settle): DurableObject
     deleteAlarm: () => settle('deleteAlarm', () => disk.setAlarm(null)),
     deleteAll: () => settle('deleteAll', () => disk.clear()),
   }
+  // Only what the classes under test call.
   return storage as unknown as DurableObjectStorage
 }
 
