@@ -3,6 +3,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What a child offers: functions of one value, by name. */
@@ -21,7 +22,7 @@ type Answer =
 /** Answers the parent's calls, for as long as there is a parent; `end` is what to do before leaving. */
 export function answerCalls(calls: Calls, end: () => Promise<void> = async () => {}): void {
   process.on('message', (question: Question) => {
-    void answer(calls, question).then((each) => process.send?.(each))
+    void answer(calls, question).then((each) => process.connected && process.send?.(each))
   })
   // A signal to the whole group reaches children too: the parent decides when they end.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
@@ -44,9 +45,14 @@ export class Child<Offered extends Calls> {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>()
   #calls = 0
 
-  /** Starts `bench/<file>`. */
-  constructor(file: string) {
-    this.#process = fork(join(import.meta.dirname, file), [], { serialization: 'advanced' })
+  /** Starts `bench/<file>`. What it prints goes to the terminal, or to the end of a file. */
+  constructor(file: string, { output }: { readonly output?: string } = {}) {
+    const printed = output === undefined ? 'inherit' : openSync(output, 'a')
+    this.#process = fork(join(import.meta.dirname, file), [], {
+      serialization: 'advanced',
+      stdio: ['inherit', printed, 'inherit', 'ipc'],
+    })
+    if (typeof printed === 'number') closeSync(printed)
     this.#process.on('message', (each: Answer) => this.#settle(each))
     this.#process.once('exit', (code) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`${file} ended: ${code}`))

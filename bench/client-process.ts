@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { MEDIA_TYPE } from '../src/oci/manifest.ts'
 import { answerCalls } from './call.ts'
-import type { AddressedBlob, Image } from './content.ts'
-import { type Pushed, type Way, push, send } from './pusher.ts'
+import { type AddressedBlob, type Image, bytesOf } from './content.ts'
+import { PIECE, type Pushed, type Way, push, send } from './pusher.ts'
 import { type Reading, read, stall } from './reader.ts'
 
 /** Runtimes fetch so many blobs at once. */
@@ -115,6 +115,21 @@ const calls = {
     })
     return joined(all)
   },
+  /** Sends blobs in one PUT each, to an address that ends with their digest in hex; so many at once. */
+  put: async (wish: {
+    readonly base: string
+    readonly blobs: readonly AddressedBlob[]
+    readonly parallel: number
+  }): Promise<void> =>
+    withAgent((agent) =>
+      inParallel(wish.parallel, [...wish.blobs], async ({ digest, ...blob }) => {
+        const url = `${wish.base}${digest.slice('sha256:'.length)}`
+        const body = bytesOf(blob, { first: 0, end: blob.size, piece: PIECE })
+        const headers = { 'content-length': blob.size }
+        const { status } = await send({ url, agent, method: 'PUT', headers, body })
+        if (status !== 201) throw new Error(`a plain put answered ${status}`)
+      }),
+    ),
   /** Pushes an image as clients do: what is there already is not sent, and the manifest comes last. */
   pushImage: async (wish: {
     readonly base: string

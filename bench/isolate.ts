@@ -1,4 +1,4 @@
-// The memory of the mirror's isolate, asked of the runtime's inspector (Chrome DevTools Protocol). The Worker
+// The memory of the mirror's isolate and what runs in it, asked of the runtime's inspector (Chrome DevTools Protocol). The Worker
 // and its Durable Objects share that isolate; Miniflare's simulators of R2 and KV have others.
 
 import { once } from 'node:events'
@@ -10,6 +10,8 @@ const COLLECT_EVERY = 4
 /** A collection waits until the isolate runs, which may be long. */
 const COLLECTS_WITHIN = 1000
 const ANSWERS_WITHIN = 10_000
+/** Between two samples of a profile (microseconds). */
+const SAMPLED_EVERY = 100
 const OWN_TARGET = 'core:user:'
 
 /** What an isolate holds (bytes). */
@@ -29,7 +31,17 @@ export interface MemoryUsage {
   readonly live: Memory | undefined
 }
 
-type Result = Readonly<Record<string, number>>
+type Result = Readonly<Record<string, unknown>>
+
+/** `Profiler.Profile` of the protocol. */
+interface Profile {
+  readonly nodes: readonly {
+    readonly id: number
+    readonly callFrame: { readonly functionName: string }
+  }[]
+  readonly samples: readonly number[]
+  readonly timeDeltas: readonly number[]
+}
 
 /** A connection to the inspector of the Worker's isolate. */
 export class Isolate {
@@ -59,7 +71,9 @@ export class Isolate {
 
   /** What it holds now; `undefined` when it does not say. */
   async memory(): Promise<Memory | undefined> {
-    const usage = await this.#ask('Runtime.getHeapUsage', ANSWERS_WITHIN)
+    const usage = (await this.#ask('Runtime.getHeapUsage', ANSWERS_WITHIN)) as
+      | Readonly<Record<string, number>>
+      | undefined
     const { usedSize, embedderHeapUsedSize, backingStorageSize } = usage ?? {}
     if (usedSize === undefined || backingStorageSize === undefined) return undefined
     return { heap: usedSize + (embedderHeapUsedSize ?? 0), buffers: backingStorageSize }
@@ -76,14 +90,34 @@ export class Isolate {
     this.#socket.close()
   }
 
+  /** Milliseconds that its code runs while work is done, and what the runtime does for it. @throws when it does not say. */
+  async profile(work: () => Promise<void>): Promise<number> {
+    await this.#ask('Profiler.enable', ANSWERS_WITHIN)
+    await this.#ask('Profiler.setSamplingInterval', ANSWERS_WITHIN, { interval: SAMPLED_EVERY })
+    await this.#ask('Profiler.start', ANSWERS_WITHIN)
+    await work()
+    const stopped = await this.#ask('Profiler.stop', ANSWERS_WITHIN)
+    const profile = (stopped as { readonly profile: Profile } | undefined)?.profile
+    if (profile === undefined) throw new Error('the inspector returned no profile')
+    const idle = profile.nodes.find(({ callFrame }) => callFrame.functionName === '(idle)')?.id
+    const active = profile.samples.map((id, at) =>
+      id === idle ? 0 : (profile.timeDeltas[at] ?? 0),
+    )
+    return active.reduce((sum, each) => sum + each, 0) / 1000
+  }
+
   /** The result, if there is one in time. */
-  async #ask(method: string, within: number): Promise<Result | undefined> {
+  async #ask(
+    method: string,
+    within: number,
+    params: Readonly<Record<string, number>> = {},
+  ): Promise<Result | undefined> {
     if (this.#socket.readyState !== WebSocket.OPEN) return undefined
     const id = this.#asked++
     const { promise, resolve } = Promise.withResolvers<Result | undefined>()
     const patience = setTimeout(resolve, within, undefined)
     this.#waiting.set(id, resolve)
-    this.#socket.send(JSON.stringify({ id, method }))
+    this.#socket.send(JSON.stringify({ id, method, params }))
     const result = await promise
     clearTimeout(patience)
     this.#waiting.delete(id)

@@ -1,4 +1,5 @@
-// The process of the mirror that is measured: the registry of `npm start`, with the runtime's inspector open.
+// The process of the registry that is measured, which is that of `npm start`: with the runtime's inspector open
+// where memory counts, and printing its log lines where time does.
 
 import { type Registry, serve } from '../cli/serve.ts'
 import { answerCalls } from './call.ts'
@@ -10,11 +11,18 @@ const calls = {
   start: async (wish: {
     readonly folder: string
     readonly vars: Readonly<Record<string, string>>
-    readonly inspectorPort: number
+    readonly inspectorPort?: number
+    readonly isLogging?: boolean
   }): Promise<{ readonly address: string; readonly pid: number }> => {
-    const { folder: persistTo, vars, inspectorPort } = wish
-    const where = { host: '127.0.0.1', port: 0, persistTo }
-    registry = await serve({ ...where, vars, inspectorPort, secrets: false })
+    const { folder: persistTo, isLogging = false, ...how } = wish
+    registry = await serve({
+      ...how,
+      host: '127.0.0.1',
+      port: 0,
+      persistTo,
+      secrets: false,
+      ...(isLogging && { log: (line) => console.log(line) }),
+    })
     return { address: registry.url.origin, pid: process.pid }
   },
 }

@@ -9,7 +9,7 @@ import { type AddressedBlob, bytesOf } from './content.ts'
 /** No answer may take longer (milliseconds): loads end by themselves. */
 const DEADLINE = 10 * 60_000
 /** Bytes that are handed to the socket at once. */
-const PIECE = 64 * 1024
+export const PIECE = 64 * 1024
 
 /**
  * How a blob is sent: in one PATCH without a length, as Docker does; in one PUT, as containerd does; in one POST;

@@ -1,6 +1,7 @@
 // A run of a bench: scenario after scenario, each on a stage of its own, and then the table. Everything is on
 // loopback and ends, also on a signal; a failure in a row sets the exit code.
 
+import { closeOnSignal, isInterrupted } from './interruption.ts'
 import { type Command, OptionError, type Options, parseOptions } from './options.ts'
 import type { Row } from './row.ts'
 import type { Scenario } from './scenario.ts'
@@ -19,9 +20,6 @@ export interface Bench<Kind extends Subject, Measured extends Row> extends Comma
   readonly format: (rows: readonly Measured[]) => string
 }
 
-/** Aborted by the signal that ends the bench. */
-const interrupted = new AbortController()
-
 /** Runs it as the command line says, and prints its table. */
 export async function runBench<Kind extends Subject, Measured extends Row>(
   bench: Bench<Kind, Measured>,
@@ -31,10 +29,7 @@ export async function runBench<Kind extends Subject, Measured extends Row>(
     if (typeof options === 'string') console.log(options)
     else await runAll(bench, options)
   } catch (error) {
-    // What is ended by a signal fails in many ways, none of which is news.
-    if (!interrupted.signal.aborted) {
-      console.error(error instanceof OptionError ? error.message : error)
-    }
+    if (!isInterrupted()) console.error(error instanceof OptionError ? error.message : error)
     process.exitCode = 1
   }
 }
@@ -64,7 +59,7 @@ async function run<Kind extends Subject, Measured extends Row>(
   options: Options,
 ): Promise<readonly Measured[]> {
   const stage = new Stage(options.isQuick ? QUICK_SCALE : 1)
-  const stop = endOnSignal(stage)
+  const stop = closeOnSignal(stage)
   const rows: Measured[] = []
   try {
     await stage.open()
@@ -78,18 +73,5 @@ async function run<Kind extends Subject, Measured extends Row>(
   } finally {
     await stage.close()
     stop()
-  }
-}
-
-/** A signal ends what was started, then the bench. */
-function endOnSignal(stage: Stage): () => void {
-  const end = (): void => {
-    interrupted.abort()
-    void stage.close().finally(() => process.exit(130))
-  }
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  for (const signal of signals) process.once(signal, end)
-  return () => {
-    for (const signal of signals) process.removeListener(signal, end)
   }
 }

@@ -50,6 +50,8 @@ export type StartSubject<Kind extends Subject = Subject> = (
 export async function startMirror(options: SubjectOptions): Promise<Subject> {
   const upstream = { url: options.upstreamURL, tagTTL: options.tagTTL, private: false }
   const vars = {
+    // Where bytes go through the Worker there is something to measure.
+    REDIRECT: 'never',
     UPSTREAMS: JSON.stringify({ [HOSTS.anonymous]: upstream, [HOSTS.credential]: upstream }),
     UPSTREAM_CREDENTIALS: JSON.stringify({
       [HOSTS.credential]: [{ username: 'bench', password: 'bench' }],
@@ -82,16 +84,16 @@ export function startPeer(options: SubjectOptions): Promise<Subject> {
   return startReference(options, `proxy: { remoteurl: '${options.upstreamURL}' }`)
 }
 
-/** The reference registry with its state in a folder, and with more lines of configuration. */
+/** The reference registry with its state in a folder, and with more lines of configuration, also of its storage. */
 export async function startReference(
-  options: Pick<SubjectOptions, 'folder'>,
+  options: Pick<SubjectOptions, 'folder'> & { readonly storage?: string },
   more: string,
 ): Promise<Subject> {
   await buildPeer()
   const port = await freePort()
   const address = `http://127.0.0.1:${port}`
   const file = `${options.folder}.yml`
-  await writeFile(file, referenceConfiguration(port, options.folder, more))
+  await writeFile(file, referenceConfiguration(port, options, more))
   const service = await Service.start({
     command: PEER,
     args: ['serve', file],
@@ -115,10 +117,14 @@ export async function workerdOf(parent: number): Promise<number | undefined> {
   return undefined
 }
 
-function referenceConfiguration(port: number, folder: string, more: string): string {
+function referenceConfiguration(
+  port: number,
+  { folder, storage = '' }: { readonly folder: string; readonly storage?: string },
+  more: string,
+): string {
   return `version: 0.1
 log: { level: error, accesslog: { disabled: true } }
-storage: { filesystem: { rootdirectory: ${JSON.stringify(folder)} } }
+storage: { filesystem: { rootdirectory: ${JSON.stringify(folder)} }, ${storage} }
 http: { addr: '127.0.0.1:${port}' }
 ${more}
 `
@@ -135,7 +141,10 @@ async function buildPeer(): Promise<void> {
   const build = spawn('go', ['install', PEER_MODULE], { env, stdio: ['ignore', 'ignore', 'pipe'] })
   let output = ''
   build.stderr.on('data', (bytes: Buffer) => (output += bytes.toString()))
-  const [code] = (await once(build, 'close')) as [number | null]
+  const [code] = (await once(build, 'close').catch((error: NodeJS.ErrnoException) => {
+    const isMissing = error.code === 'ENOENT'
+    throw isMissing ? new Error('Go, which builds the reference registry, is missing') : error
+  })) as [number | null]
   if (code !== 0) throw new Error(`go install ${PEER_MODULE} failed: ${output}`)
 }
 

@@ -28,6 +28,11 @@ export async function childrenOf(parent: number): Promise<readonly number[]> {
   return stats.filter(({ fields }) => Number(fields?.[1]) === parent).map(({ pid }) => pid)
 }
 
+/** Seconds of CPU that a process has used so far; `undefined` where nothing is known. */
+export async function cpuOf(pid: number | undefined): Promise<number | undefined> {
+  return (await sample(pid))?.cpu
+}
+
 /** Does work while a process is watched. */
 export async function watch<Value>(
   pid: number | undefined,
