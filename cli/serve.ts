@@ -1,6 +1,6 @@
 // `npm start`: the registry on this machine, on Miniflare, with its state on disk. The Worker listens on
 // a socket of its own: Miniflare's entry worker, which would also answer `/cdn-cgi/…` and hand out every
-// stored object, gets another port, on loopback only.
+// stored object, gets another port, on loopback only, where clients on this machine read blobs by presigned URLs.
 
 import { resolve } from 'node:path'
 
@@ -13,6 +13,8 @@ import { AdministratorError, administratorFile, withAdministrator } from './admi
 import type { ServeArguments } from './arguments.ts'
 import { ArgumentError, HELP, parseArguments } from './arguments.ts'
 import type { WorkerDescription } from './worker-bundle.ts'
+import { storageFor } from './local-storage.ts'
+import type { LocalStorage } from './local-storage.ts'
 import { bundleWorker, describeWorker } from './worker-bundle.ts'
 
 /** How to run a registry from a program. */
@@ -51,9 +53,14 @@ export async function serve(options: ServeOptions): Promise<Registry> {
   const given: Readonly<Record<string, Json>> = { ...worker.settings, ...options.vars }
   parseConfig(given)
   const accounts = await withAdministrator(given['ACCOUNTS'], options.persistTo)
-  const settings = { ...given, ...(accounts !== undefined && { ACCOUNTS: accounts }) }
+  const storage = await storageFor(options.host, given)
+  const settings = {
+    ...given,
+    ...(accounts !== undefined && { ACCOUNTS: accounts }),
+    ...storage.settings,
+  }
   const config = parseConfig(settings)
-  const miniflare = await start(options, worker, settings)
+  const miniflare = await start(options, worker, { settings, storage })
   return {
     url: await miniflare.unsafeGetDirectURL(worker.name),
     config,
@@ -65,14 +72,14 @@ export async function serve(options: ServeOptions): Promise<Registry> {
 async function start(
   { host, port, persistTo, log, inspectorPort }: ServeOptions,
   worker: WorkerDescription,
-  settings: Readonly<Record<string, Json>>,
+  { settings, storage }: { settings: Readonly<Record<string, Json>>; storage: LocalStorage },
 ): Promise<Miniflare> {
   const contents = await bundleWorker(worker.main)
   let isReady = false
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
-      port: 0,
+      port: storage.port,
       ...(inspectorPort !== undefined && { inspectorHost: '127.0.0.1', inspectorPort }),
       cf: false,
       telemetry: { enabled: false },
@@ -80,11 +87,13 @@ async function start(
       unsafeObservability: false,
       log: new Log(LogLevel.NONE),
       // Before that the runtime itself speaks here, of what is thrown below.
-      handleStructuredLogs: ({ message }) => (isReady ? log?.(message) : undefined),
+      handleStructuredLogs: ({ message }) =>
+        isReady ? message.split('\n').forEach((line) => log?.(line)) : undefined,
       resourcePersistencePath: resolve(persistTo),
       workers: [
         {
           ...worker.options,
+          ...storage.buckets(worker.options),
           name: worker.name,
           modules: [{ type: 'ESModule', path: 'worker.js', contents }],
           bindings: settings,

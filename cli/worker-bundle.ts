@@ -10,6 +10,8 @@ import {
 } from 'wrangler'
 
 const ROOT = join(import.meta.dirname, '..')
+/** The Worker of a registry on this machine; what is deployed is `main` of wrangler.toml. */
+const LOCAL_WORKER = join(ROOT, 'src', 'local-worker.ts')
 
 /** What wrangler.toml declares, and the settings that the Worker would run with. */
 export interface WorkerDescription {
@@ -25,10 +27,10 @@ export function describeWorker(how: { readonly secrets: boolean }): WorkerDescri
   // Wrangler would take every variable of a `.env` for a setting.
   process.env['CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV'] = 'false'
   const config = readConfig({ config: join(ROOT, 'wrangler.toml') }, { hideWarnings: true })
-  const { workerOptions, main } = getMiniflareWorkerOptions(config)
+  const { workerOptions } = getMiniflareWorkerOptions(config)
   return {
     name: config.name ?? 'entrepot',
-    main: main ?? join(ROOT, 'src', 'worker.ts'),
+    main: LOCAL_WORKER,
     options: workerOptions,
     settings: {
       ...((how.secrets ? workerOptions['bindings'] : config.vars) as Record<string, Json>),

@@ -1,5 +1,5 @@
 // Vars and secrets made into a validated `Config`, once per isolate and before `npm start` listens.
-// Fails closed: an unknown key, a wrong value and a setting of a later version all stop the start.
+// Fails closed: an unknown key or a wrong value stops the start.
 
 import type { Account } from './auth/account.ts'
 import type { OIDCIssuer } from './auth/oidc.ts'
@@ -19,14 +19,16 @@ import {
   readObject,
   readText,
   refuse,
-  refuseReserved,
   settingOf,
 } from './config/setting.ts'
 import type { HostedEntry } from './config/hosted.ts'
 import { readHosted } from './config/hosted.ts'
+import { readRedirect } from './config/redirect.ts'
+import type { RedirectRules } from './config/redirect.ts'
 import type { NamedUpstream } from './config/upstream.ts'
 import { canonicalHost, readUpstream } from './config/upstream.ts'
 
+export type { RedirectRule } from './config/redirect.ts'
 export { ConfigError } from './config/setting.ts'
 
 /** What a registry runs with. */
@@ -45,6 +47,8 @@ export interface Config {
   readonly issuers: readonly OIDCIssuer[]
   /** Where clients reach the registry, if its requests do not show it. */
   readonly publicURL: URL | undefined
+  /** How clients are sent to object storage for blobs; `undefined`: every blob is streamed. */
+  readonly redirect: RedirectRules | undefined
   /** One sentence per setting that is accepted but may surprise its author. */
   readonly warnings: readonly string[]
 }
@@ -70,10 +74,10 @@ const VARS = [
   'OIDC_ISSUERS',
   'PUBLIC_URL',
   'REDIRECT',
+  'S3_ENDPOINT',
+  'S3_BUCKET',
 ]
-const SECRETS = ['UPSTREAM_CREDENTIALS', 'ACCOUNTS']
-const RESERVED_VARS = ['S3_ENDPOINT', 'S3_BUCKET']
-const RESERVED_SECRETS = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY']
+const SECRETS = ['UPSTREAM_CREDENTIALS', 'ACCOUNTS', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY']
 const DOCKER_HUB = 'docker.io'
 
 /**
@@ -113,7 +117,12 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
   const upstreams = new Map(named.map(({ upstream }) => [upstream.host, upstream]))
   const hosted = readHosted(setting('HOSTED'), spellings)
   const anonymous = readAnonymous(setting('ANONYMOUS'))
-  requireRedirect(setting('REDIRECT'))
+  const { redirect, warnings } = readRedirect(setting('REDIRECT'), {
+    S3_ENDPOINT: setting('S3_ENDPOINT'),
+    S3_BUCKET: setting('S3_BUCKET'),
+    S3_ACCESS_KEY_ID: setting('S3_ACCESS_KEY_ID'),
+    S3_SECRET_ACCESS_KEY: setting('S3_SECRET_ACCESS_KEY'),
+  })
   return {
     upstreams,
     table: {
@@ -126,7 +135,8 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
     accounts: readAccounts(setting('ACCOUNTS')),
     issuers: readIssuers(setting('OIDC_ISSUERS')),
     publicURL: readPublicURL(setting('PUBLIC_URL')),
-    warnings: warningsOf(anonymous, named),
+    redirect,
+    warnings: [...warningsOf(anonymous, named), ...warnings],
   }
 }
 
@@ -145,18 +155,15 @@ export function immutableTags(
     .flatMap(({ immutable }) => immutable)
 }
 
-/** Refuses unknown names and what is reserved; gives access to the rest. */
+/** Refuses unknown names; gives access to the rest. */
 function readSettings(vars: Readonly<Record<string, unknown>>): (name: string) => Setting {
   const known = [...VARS, ...SECRETS]
-  const reserved = [...RESERVED_VARS, ...RESERVED_SECRETS]
-  const isSecret = (name: string): boolean => [...SECRETS, ...RESERVED_SECRETS].includes(name)
-  for (const [name, value] of Object.entries(vars)) {
-    if (reserved.includes(name)) refuseReserved(settingOf(name, value, isSecret(name)))
-    else if (!known.includes(name)) {
+  for (const name of Object.keys(vars)) {
+    if (!known.includes(name)) {
       throw new ConfigError(`${name}: expected one of ${known.join(', ')}, found an unknown key`)
     }
   }
-  return (name) => settingOf(name, vars[name], isSecret(name))
+  return (name) => settingOf(name, vars[name], SECRETS.includes(name))
 }
 
 function readUpstreams(
@@ -241,13 +248,6 @@ function readDefaultUpstream(
   const expected = `a host of UPSTREAMS (${[...upstreams.keys()].join(', ')}), or "" for none`
   const host = canonicalHost(readText(setting, expected))
   return upstreams.has(host) ? host : refuse(setting, expected)
-}
-
-function requireRedirect(setting: Setting): void {
-  const { value } = setting
-  if (value === undefined || value === 'auto' || value === 'never') return
-  if (typeof value === 'object') refuseReserved(setting)
-  refuse(setting, '"auto" or "never"')
 }
 
 function warningsOf(

@@ -22,12 +22,15 @@ import type { Defer, Log, Seams } from './seams.ts'
 import { AccessServices } from './services/access.ts'
 import type { AccessMemory } from './services/access.ts'
 import { HostedServices } from './services/hosted.ts'
+import type { HostedMemory } from './services/hosted.ts'
 import { BlobStore } from './storage/blobs.ts'
 import { Hints } from './storage/hints.ts'
 import { canonicalName } from './storage/keys.ts'
 import type { MirroredName } from './storage/keys.ts'
+import type { LocatedBlob } from './storage/located-blob.ts'
 import { ManifestStore } from './storage/manifests.ts'
 import { Memory } from './storage/memory.ts'
+import { Redirects } from './storage/redirects.ts'
 import { RepositoryMarkers } from './storage/repositories.ts'
 import { openBlob } from './upstream/blob-source.ts'
 import { UpstreamClient } from './upstream/client.ts'
@@ -37,9 +40,13 @@ import { DistantGate, Gate } from './upstream/gate.ts'
 import type { GateName, GateStatus, GateStub } from './upstream/gate.ts'
 import type { Credential, Upstream } from './upstream/upstream.ts'
 
-/** Manifests of either kind that an isolate keeps at hand (bytes), and repositories whose last access it has told. */
+/**
+ * Manifests of either kind that an isolate keeps at hand (bytes), repositories whose last access it has told, and
+ * hosted contents that it has seen.
+ */
 const MANIFEST_MEMORY = 16 * 1024 * 1024
 const TOUCH_MEMORY = 10_000
+const SEEN_MEMORY = 10_000
 /** Uploads that may have two buffers of 8 MiB at the same time. */
 const SPARE_BUFFERS = 2
 const CLIENT_ADDRESS = 'CF-Connecting-IP'
@@ -47,10 +54,11 @@ const CLIENT_ADDRESS = 'CF-Connecting-IP'
 interface IsolateState {
   readonly config: Config
   readonly memory: MirrorMemory
-  /** Bytes of hosted manifests. */
-  readonly hostedMemory: Memory<Uint8Array>
+  readonly hostedMemory: HostedMemory
   readonly spareBuffers: SpareBuffers
   readonly access: AccessMemory
+  /** Where clients may be sent for blobs; `undefined`: nowhere. */
+  readonly redirects: Redirects | undefined
   readonly via: string
 }
 
@@ -58,7 +66,7 @@ const isolates = new WeakMap<Env, IsolateState | ConfigError>()
 
 /** The configuration and memory of this isolate. @throws {RegistryError} when the configuration is wrong. */
 export function isolateOf(env: Env, log: Log): IsolateState {
-  const known = isolates.get(env) ?? readIsolate(env)
+  const known = isolates.get(env) ?? readIsolate(env, log)
   isolates.set(env, known)
   if (!(known instanceof ConfigError)) return known
   log('configuration-wrong', { reason: known.message })
@@ -68,22 +76,33 @@ export function isolateOf(env: Env, log: Log): IsolateState {
   })
 }
 
-function readIsolate(env: Env): IsolateState | ConfigError {
+function readIsolate(env: Env, log: Log): IsolateState | ConfigError {
   try {
     const settings = settingsOf(env)
     const config = parseConfig(settings)
+    for (const warning of config.warnings) log('configuration-surprising', { warning })
     const memory = {
       manifests: new Memory<never>(MANIFEST_MEMORY),
       touched: new Memory<true>(TOUCH_MEMORY),
     }
-    const hostedMemory = new Memory<Uint8Array>(MANIFEST_MEMORY)
-    const access = { snapshot: undefined, failedAt: -Infinity, changes: 0, oidc: undefined }
+    const hostedMemory = {
+      manifests: new Memory<Uint8Array>(MANIFEST_MEMORY),
+      seen: new Memory<true>(SEEN_MEMORY),
+    }
+    const access = {
+      snapshot: undefined,
+      failedAt: -Infinity,
+      changes: 0,
+      oidc: undefined,
+      tokens: new WeakMap(),
+    }
     return {
       config,
       memory,
       hostedMemory,
       spareBuffers: new SpareBuffers(SPARE_BUFFERS),
       access,
+      redirects: config.redirect && new Redirects(config.redirect.bucket),
       via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')),
     }
   } catch (error) {
@@ -92,10 +111,15 @@ function readIsolate(env: Env): IsolateState | ConfigError {
   }
 }
 
-/** The log as the platform takes it: one JSON object a line. */
+/** The log as the platform takes it. */
 export const printLog: Log = (event, fields) => {
   // oxlint-disable-next-line no-console -- the platform's log is the console
-  console.log(JSON.stringify({ event, ...fields }))
+  console.log(formatLine(event, fields))
+}
+
+/** A line of the log: one JSON object. */
+export function formatLine(event: string, fields: Parameters<Log>[1]): string {
+  return JSON.stringify({ event, ...fields })
 }
 
 /** Seams of the real platform. `fetch` is looked up at each call, which lets a test replace it. */
@@ -119,6 +143,7 @@ export class Services {
   readonly #env: Env
   readonly #memory: MirrorMemory
   readonly #outbound: Outbound
+  readonly #redirects: Redirects | undefined
 
   constructor(env: Env, seams: Seams) {
     const isolate = isolateOf(env, seams.log)
@@ -126,6 +151,7 @@ export class Services {
     this.via = isolate.via
     this.seams = seams
     this.#memory = isolate.memory
+    this.#redirects = isolate.redirects
     this.#env = env
     this.hosted = new HostedServices({
       env,
@@ -156,6 +182,16 @@ export class Services {
   clientKey(request: Request): string {
     const address = request.cf === undefined ? null : request.headers.get(CLIENT_ADDRESS)
     return address === null ? 'local' : clientOf(address)
+  }
+
+  /** Whether clients can be sent to storage at all now; it costs nothing to ask. */
+  mayRedirect(): boolean {
+    return this.#redirects?.isAway(this.seams.now()) === false
+  }
+
+  /** The URL by which a client reads a blob at `endpoint`; `undefined` while it cannot. */
+  async redirect(blob: LocatedBlob, endpoint: URL): Promise<string | undefined> {
+    return this.#redirects?.locate(blob, endpoint, { outbound: this.#outbound, ...this.seams })
   }
 
   /** Which repositories there are. */
@@ -235,20 +271,21 @@ export class Services {
     return new MirroredRepository({
       name,
       client,
-      ledger: this.#ledgerStub(name),
+      ledger: () => this.#ledgerStub(name),
       hints: new Hints(HINTS, this.seams.log),
       manifests: new ManifestStore(bucket),
       memory: this.#memory,
       admit,
-      blobs: new MirroredBlobs({
-        name,
-        client,
-        admit,
-        bucket,
-        blobs: new BlobStore(bucket),
-        fillOf: (key): FillStub => this.#env.BLOB_FILL.getByName(key),
-        seams: this.seams,
-      }),
+      blobs: () =>
+        new MirroredBlobs({
+          name,
+          client,
+          admit,
+          bucket,
+          blobs: new BlobStore(bucket),
+          fillOf: (key): FillStub => this.#env.BLOB_FILL.getByName(key),
+          seams: this.seams,
+        }),
       seams: this.seams,
     })
   }

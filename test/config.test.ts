@@ -387,6 +387,7 @@ describe('the other settings', () => {
   it.each([
     { REDIRECT: 'auto' },
     { REDIRECT: 'never' },
+    { REDIRECT: [] },
     { ACCOUNTS: '[]', OIDC_ISSUERS: [], PUBLIC_URL: '', S3_ENDPOINT: '', S3_ACCESS_KEY_ID: '' },
     { UPSTREAMS: { 'docker.io': { alternates: [] } } },
   ])('accepts %j', (vars) => {
@@ -503,9 +504,32 @@ const WRONG: readonly { vars: Record<string, unknown>; want: readonly string[] }
     vars: { ANONYMOUS: [{ repositories: ['**'], action: [] }] },
     want: ['ANONYMOUS[0].action: ', 'repositories, actions'],
   },
-  { vars: { REDIRECT: 'always' }, want: ['REDIRECT: expected "auto" or "never"', '"always"'] },
-  { vars: { REDIRECT: { a: 1 } }, want: ['REDIRECT: ', 'not support it yet'] },
-  { vars: { S3_ENDPOINT: 'https://x' }, want: ['S3_ENDPOINT: ', 'not support it yet'] },
+  { vars: { REDIRECT: 'always' }, want: ['REDIRECT: expected "auto", "never" or', '"always"'] },
+  { vars: { REDIRECT: { a: 1 } }, want: ['REDIRECT: expected "auto"', 'found an object'] },
+  { vars: { REDIRECT: false }, want: ['REDIRECT: expected "auto"', 'found false'] },
+  { vars: { REDIRECT: ['never'] }, want: ['REDIRECT[0]: expected an object', '"never"'] },
+  { vars: { REDIRECT: [{}] }, want: ['REDIRECT[0].redirect: expected "auto" or', 'nothing'] },
+  { vars: { REDIRECT: [{ redirect: true }] }, want: ['REDIRECT[0].redirect: ', 'found true'] },
+  {
+    vars: { REDIRECT: [{ redirect: 'auto' }, { agent: 'x', redirect: 'never' }] },
+    want: ['REDIRECT[1].agent: expected one of host, userAgent, repositories, redirect', 'unknown'],
+  },
+  {
+    vars: { REDIRECT: [{ host: '', redirect: 'never' }] },
+    want: ['REDIRECT[0].host: expected a host name', 'found ""'],
+  },
+  {
+    vars: { REDIRECT: [{ userAgent: 7, redirect: 'never' }] },
+    want: ['REDIRECT[0].userAgent: expected a User-Agent', 'found 7'],
+  },
+  {
+    vars: { REDIRECT: [{ repositories: 'Docker.io/**', redirect: 'never' }] },
+    want: ['REDIRECT[0].repositories: expected a repository pattern', '"Docker.io/**"'],
+  },
+  {
+    vars: { REDIRECT: [{ repositories: ['a'], redirect: 'never' }] },
+    want: ['REDIRECT[0].repositories: expected a repository pattern', 'found a list'],
+  },
   { vars: { HOSTED: [{ pattern: 'a', immutable: 'v*' }] }, want: ['HOSTED[0].immutable: '] },
   { vars: { HOSTED: [{ pattern: 'a', immutable: ['v/*'] }] }, want: ['.immutable[0]: expected'] },
   { vars: { ACCOUNTS: '[{"name":"a"}]' }, want: ['ACCOUNTS[0].secretHash: ', 'found nothing'] },
@@ -564,7 +588,10 @@ const WRONG_SECRETS = [
   { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna' }] } },
   { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna', password: '' }] } },
   { UPSTREAM_CREDENTIALS: { 'ghcr.io': [{ username: 'anna', token: 'hunter2' }] } },
-  { S3_SECRET_ACCESS_KEY: 'hunter2' },
+  { S3_SECRET_ACCESS_KEY: ['hunter2'] },
+  { S3_SECRET_ACCESS_KEY: '{"key":"hunter2"' },
+  { S3_ACCESS_KEY_ID: { anna: 'hunter2' } },
+  { S3_ENDPOINT: 'https://anna:hunter2@storage.test' },
   { UPSTREAMS: { 'ghcr.io': { url: 'https://anna:hunter2@ghcr.io' } } },
   { UPSTREAMS: { 'ghcr.io': { url: 'https://anna:hunt/er2@ghcr.io' } } },
   { UPSTREAMS: { 'ghcr.io': { password: 'hunter2' } } },
@@ -632,6 +659,177 @@ describe('alternates', () => {
   it('on this machine may be spoken to over http, and only they', () => {
     const hub = only('docker.io', { alternates: ['http://127.0.0.1:5001'] })
     expect([hub.isLocal, hub.alternates[0]?.isLocal]).toEqual([false, true])
+  })
+})
+
+const S3 = {
+  S3_ENDPOINT: 'https://account.r2.cloudflarestorage.com',
+  S3_BUCKET: 'entrepot-blobs',
+  S3_ACCESS_KEY_ID: 'canary-access-key',
+  S3_SECRET_ACCESS_KEY: 'canary-secret-key',
+}
+
+/** The settings of a bucket without these. */
+function withoutS3(...names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(S3).filter(([name]) => !names.includes(name)))
+}
+
+describe('redirects', () => {
+  it('lead to the bucket that all four settings name', () => {
+    const { redirect, warnings } = parseConfig(S3)
+    expect(redirect).toEqual({
+      bucket: {
+        endpoint: new URL('https://account.r2.cloudflarestorage.com'),
+        bucket: 'entrepot-blobs',
+        accessKeyId: 'canary-access-key',
+        secretAccessKey: 'canary-secret-key',
+      },
+      rules: [],
+    })
+    expect(warnings).toEqual([])
+  })
+
+  it.each([
+    { endpoint: 'https://storage.test/', want: 'https://storage.test/' },
+    { endpoint: 'https://storage.test:9000/s3', want: 'https://storage.test:9000/s3' },
+    { endpoint: 'https://storage.test/a/s3/', want: 'https://storage.test/a/s3' },
+    { endpoint: 'http://localhost:8080/s3', want: 'http://localhost:8080/s3' },
+    { endpoint: 'http://127.0.0.1:8080', want: 'http://127.0.0.1:8080/' },
+    { endpoint: 'http://[::1]:8080', want: 'http://[::1]:8080/' },
+    { endpoint: 'https://storage.test/entrepot-blobs/s3', want: '/entrepot-blobs/s3' },
+    { endpoint: 'https://storage.test/my-entrepot-blobs', want: '/my-entrepot-blobs' },
+  ])('have the endpoint $endpoint', ({ endpoint, want }) => {
+    const { redirect } = parseConfig({ ...S3, S3_ENDPOINT: endpoint })
+    expect(redirect?.bucket.endpoint.href.endsWith(want)).toBe(true)
+  })
+
+  it.each([
+    { endpoint: 'account.r2.cloudflarestorage.com' },
+    { endpoint: 'storage.test:443' },
+    { endpoint: 'http://storage.test' },
+    { endpoint: 'http://10.0.0.1:9000' },
+    { endpoint: 'http://localhost.test' },
+    { endpoint: 'https://10.0.0.1:9000' },
+    { endpoint: 'https://[::ffff:127.0.0.1]' },
+    { endpoint: 'https://minio.internal' },
+    { endpoint: 'https://minio' },
+    { endpoint: 'https://storage.test/a%20b' },
+    { endpoint: 'https://storage.test/a b' },
+    { endpoint: 's3://localhost' },
+    { endpoint: 'https://storage.test?a=b' },
+    { endpoint: 'https://storage.test/#a' },
+    { endpoint: 'https://canary@storage.test' },
+    { endpoint: 'https://:canary@storage.test' },
+    { endpoint: 5 },
+    { endpoint: ['https://storage.test'] },
+  ])('have no endpoint $endpoint', ({ endpoint }) => {
+    const message = messageOf(() => parseConfig({ ...S3, S3_ENDPOINT: endpoint }))
+    expect(message).toMatch(
+      /^S3_ENDPOINT: expected the S3 endpoint as an https URL with a public host, .+, found /,
+    )
+    expect(message).not.toContain('canary')
+  })
+
+  it.each(['/entrepot-blobs', '/entrepot-blobs/', '/s3/entrepot-blobs'])(
+    'have the bucket once, not also in the endpoint: %s',
+    (path) => {
+      const S3_ENDPOINT = `https://storage.test${path}`
+      expect(messageOf(() => parseConfig({ ...S3, S3_ENDPOINT }))).toMatch(
+        /^S3_ENDPOINT: expected the endpoint without the bucket, which S3_BUCKET names, found /,
+      )
+    },
+  )
+
+  it.each([
+    'ab',
+    'a'.repeat(64),
+    'Blobs',
+    'blobs/a',
+    '../blobs',
+    '-blobs',
+    'blobs-',
+    'my_blobs',
+    'a b c',
+    '%2e%2e',
+    7,
+  ])('have no bucket %s', (S3_BUCKET) => {
+    expect(messageOf(() => parseConfig({ ...S3, S3_BUCKET }))).toMatch(
+      /^S3_BUCKET: expected the name of a bucket, found /,
+    )
+  })
+
+  it.each([
+    { missing: ['S3_ENDPOINT'] },
+    { missing: ['S3_BUCKET'] },
+    { missing: ['S3_ACCESS_KEY_ID'] },
+    { missing: ['S3_SECRET_ACCESS_KEY'] },
+    { missing: ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'] },
+    { missing: ['S3_ENDPOINT', 'S3_BUCKET', 'S3_SECRET_ACCESS_KEY'] },
+  ])('without $missing are none, with a warning', ({ missing }) => {
+    const empty = Object.fromEntries(missing.map((name) => [name, '']))
+    for (const vars of [withoutS3(...missing), { ...S3, ...empty }]) {
+      const { redirect, warnings } = parseConfig({ ...vars, REDIRECT: 'auto' })
+      expect(redirect).toBeUndefined()
+      expect(warnings).toEqual([
+        `blobs are streamed, not redirected: ${missing.join(' and ')} not set`,
+      ])
+    }
+  })
+
+  it.each([
+    { name: 'for the bucket alone, which wrangler.toml names', vars: { S3_BUCKET: 'blobs' } },
+    { name: 'where nobody is redirected', vars: { ...withoutS3('S3_BUCKET'), REDIRECT: 'never' } },
+    {
+      name: 'where a rule says so of everybody',
+      vars: { ...withoutS3('S3_BUCKET'), REDIRECT: [{ redirect: 'never' }] },
+    },
+  ])('are none without a warning $name', ({ vars }) => {
+    expect(parseConfig(vars)).toMatchObject({ redirect: undefined, warnings: [] })
+  })
+
+  it.each([
+    { REDIRECT: 'never' },
+    { REDIRECT: '"never"' },
+    { REDIRECT: [{ redirect: 'never' }] },
+    { REDIRECT: '[{"redirect":"never"}]' },
+  ])('are none by %j', (vars) => {
+    expect(parseConfig({ ...S3, ...vars }).redirect).toBeUndefined()
+  })
+
+  it.each([
+    undefined,
+    '',
+    null,
+    [],
+    'auto',
+    [{ redirect: 'auto' }],
+    [{ host: '*', redirect: 'never' }],
+    [{ redirect: 'auto' }, { redirect: 'never' }],
+  ])('are some by %j', (REDIRECT) => {
+    expect(parseConfig({ ...S3, REDIRECT }).redirect).toBeDefined()
+  })
+
+  it('have rules in their order, and what a rule leaves out says nothing', () => {
+    const rules = [
+      { host: 'One.*', redirect: 'never' },
+      { userAgent: 'containerd/*', repositories: 'docker.io/**', redirect: 'auto' },
+    ]
+    for (const REDIRECT of [rules, JSON.stringify(rules)]) {
+      expect(parseConfig({ ...S3, REDIRECT }).redirect?.rules).toEqual([
+        {
+          host: expect.objectContaining({ text: 'One.*' }),
+          userAgent: undefined,
+          repositories: undefined,
+          isRedirected: false,
+        },
+        {
+          host: undefined,
+          userAgent: expect.objectContaining({ text: 'containerd/*' }),
+          repositories: expect.objectContaining({ text: 'docker.io/**' }),
+          isRedirected: true,
+        },
+      ])
+    }
   })
 })
 

@@ -3,23 +3,37 @@
 
 import { describe, expect, it } from 'vitest'
 import page from '../docs/conformance.md?raw'
-import { environmentOf, labelOf, leftOut, parseArguments } from './conformance/plan.ts'
+import {
+  environmentOf,
+  fitting,
+  labelOf,
+  leftOut,
+  misdelivered,
+  parseArguments,
+} from './conformance/plan.ts'
 import { figuresOf, parseReport, shortcomings } from './conformance/report.ts'
+
+function streamed(version: string): readonly string[] {
+  return ['', ' with login', ' sparse', ' sparse with login'].map((how) => `${version}${how}`)
+}
+
+function inEveryWay(version: string): readonly string[] {
+  return [...streamed(version), ...streamed(version).map((label) => `${label} redirected`)]
+}
 
 describe('the command line', () => {
   it.each([
-    { name: 'nothing', given: [], want: ['1.0', '1.1', 'dev sparse', 'dev sparse with login'] },
+    {
+      name: 'nothing',
+      given: [],
+      want: ['1.0 with login redirected', '1.1 redirected', 'dev sparse', 'dev sparse with login'],
+    },
     {
       name: '--all',
       given: ['--all'],
-      want: ['1.0', '1.1', 'dev'].flatMap((version) => [
-        version,
-        `${version} with login`,
-        `${version} sparse`,
-        `${version} sparse with login`,
-      ]),
+      want: [...inEveryWay('1.0'), ...inEveryWay('1.1'), ...streamed('dev')],
     },
-    { name: '--all twice', given: ['--all', '--all'], want: 12 },
+    { name: '--all twice', given: ['--all', '--all'], want: 20 },
     { name: 'an unknown option', given: ['--all', '--fast'], want: 'unknown: --fast' },
     { name: 'a version', given: ['dev'], want: 'unknown: dev' },
   ])('$name', ({ given, want }) => {
@@ -38,6 +52,61 @@ describe('the command line', () => {
       OCI_VERSION: '1.0',
       OCI_DATA_SPARSE: 'false',
     })
+  })
+})
+
+describe('what a registry cannot do', () => {
+  const asked = parseArguments([])
+  const combinations = asked.ok ? asked.combinations : []
+
+  it.each([
+    {
+      name: 'nothing',
+      abilities: { hasLogin: true, hasRedirects: true },
+      want: combinations.map(labelOf),
+    },
+    {
+      name: 'to know accounts',
+      abilities: { hasLogin: false, hasRedirects: true },
+      want: ['1.0 redirected', '1.1 redirected', 'dev sparse'],
+    },
+    {
+      name: 'to redirect, nor to know accounts',
+      abilities: { hasLogin: false, hasRedirects: false },
+      want: ['1.0', '1.1', 'dev sparse'],
+    },
+  ])('is not asked of it, and nothing is asked twice: $name', ({ abilities, want }) => {
+    expect(fitting(combinations, abilities).map(labelOf)).toEqual(want)
+  })
+})
+
+describe('how blobs were read', () => {
+  it.each([
+    { name: 'redirected', isRedirected: true, redirected: 9, streamed: 3, want: [] },
+    { name: 'streamed', isRedirected: false, redirected: 0, streamed: 3, want: [] },
+    {
+      name: 'streamed where they were to be redirected',
+      isRedirected: true,
+      redirected: 0,
+      streamed: 9,
+      want: ['no blob was redirected'],
+    },
+    {
+      name: 'redirected where they were to be streamed',
+      isRedirected: false,
+      redirected: 1,
+      streamed: 9,
+      want: ['1 blobs were redirected'],
+    },
+    {
+      name: 'not at all',
+      isRedirected: false,
+      redirected: 0,
+      streamed: 0,
+      want: ['no blob was streamed'],
+    },
+  ])('$name', ({ isRedirected, want, ...counts }) => {
+    expect(misdelivered({ isRedirected }, counts)).toEqual(want)
   })
 })
 

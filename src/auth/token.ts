@@ -129,6 +129,16 @@ export async function signAccess(
   return { ...token, access }
 }
 
+/** What an access token says. */
+export interface AccessClaims {
+  readonly subject: string
+  /** Of its account. */
+  readonly version: string | undefined
+  readonly access: readonly Access[]
+  /** When it is not good any more (milliseconds). */
+  readonly until: number
+}
+
 /**
  * Verifies an access token: its signature by a known key, who gave it, whom it is for, and when. Whether its
  * account still exists in this version is for the caller to look up.
@@ -136,21 +146,13 @@ export async function signAccess(
 export async function verifyAccess(
   token: string,
   by: Verifier,
-): Promise<
-  | {
-      readonly ok: true
-      readonly subject: string
-      readonly version: string | undefined
-      readonly access: readonly Access[]
-    }
-  | TokenRefusal
-> {
+): Promise<({ readonly ok: true } & AccessClaims) | TokenRefusal> {
   const verified = await verify(token, ACCESS_TTL, by)
   if (!verified.ok) return verified
-  const { sub, typ, ver, access } = verified.claims
+  const { sub, typ, ver, access, exp = 0 } = verified.claims
   if (typ !== undefined || typeof sub !== 'string' || !isList(access, isAccess)) return INVALID
   if (ver !== undefined && typeof ver !== 'string') return INVALID
-  return { ok: true, subject: sub, version: ver, access }
+  return { ok: true, subject: sub, version: ver, access, until: (exp + LEEWAY) * 1000 }
 }
 
 /** What a refresh token says: whom it is for, what it is good for, and by which entry of the configuration. */

@@ -108,14 +108,6 @@ export function isEmpty({ value }: Setting): boolean {
   return typeof value === 'object' && Object.keys(value).length === 0
 }
 
-/** Refuses what belongs to a later version: to accept it would be to ignore it. */
-export function refuseReserved(setting: Setting): void {
-  if (isEmpty(setting)) return
-  throw new ConfigError(
-    `${setting.path}: expected nothing, since this version does not support it yet, found ${describe(setting)}`,
-  )
-}
-
 function describe({ value, isSecret }: Setting): string {
   if (value === undefined || value === null) return 'nothing'
   if (Array.isArray(value)) return 'a list'

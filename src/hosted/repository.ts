@@ -74,7 +74,10 @@ export type PushAnswer =
   | { readonly ok: false; readonly reason: 'missing'; readonly digests: readonly string[] }
 
 /** What a hosted repository is given. */
-export interface HostedRepositoryGiven extends Pick<HostedBlobsGiven, 'blobs' | 'log'> {
+export interface HostedRepositoryGiven extends Pick<
+  HostedBlobsGiven,
+  'blobs' | 'seen' | 'now' | 'log'
+> {
   readonly name: RepositoryName
   /** Whether its manifests may name what is not there. */
   readonly isSparse: boolean

@@ -1,7 +1,6 @@
 // The HTTP face: every request becomes one exchange and one log line, and every error becomes registry JSON in one place.
 
 import { Hono } from 'hono'
-import type { Context } from 'hono'
 import { RegistryError, errorBody } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { Services, platformSeams } from '../services.ts'
@@ -21,52 +20,103 @@ import { getUpstreams } from './upstreams.ts'
 const READ_METHODS = ['GET', 'HEAD']
 /** How a token is asked for. */
 const TOKEN_METHODS = ['GET', 'POST']
+const NO_QUERY = new URLSearchParams()
+
+/** What the platform gives with a request. */
+interface Given {
+  readonly env: Env
+  readonly context: ExecutionContext
+}
 
 interface AppEnv {
-  Bindings: Env
-  Variables: { exchange: Exchange; seams: Seams; services: Services }
+  Bindings: Given
+}
+
+/** Answers a request to `path`, which is as it was written. */
+type Handler = (
+  request: { readonly exchange: Exchange; readonly services: Services },
+  path: string,
+) => Response | Promise<Response>
+
+/** What answers requests. */
+export interface App {
+  readonly fetch: (request: Request, env: Env, context: ExecutionContext) => Promise<Response>
+  /** The paths besides those of the specification. */
+  readonly paths: readonly string[]
 }
 
 /** Makes the app; `log` takes one line per request. */
-export function createApp(log: Log): Hono<AppEnv> {
-  const app = new Hono<AppEnv>()
-  app.use(async (c, next) => {
-    const seams = platformSeams((work) => c.executionCtx.waitUntil(work), log)
-    const startedAt = seams.now()
-    const exchange = startExchange(c.req.raw, seams.now, () => c.var.services.clientKey(c.req.raw))
-    c.set('exchange', exchange)
-    c.set('seams', seams)
-    await next()
-    await drain(exchange.body)
-    logRequest(log, exchange, { response: c.res, ms: seams.now() - startedAt })
-  })
-  // Within the first, so that a wrong configuration is an answer and a log line like any other.
-  app.use(async (c, next) => {
-    c.set('services', new Services(c.env, c.var.seams))
-    await next()
-  })
-  app.all('/healthz', (c) => getHealth(c.var.exchange))
-  app.all('/_/upstreams', (c) => showUpstreams(visitOf(c)))
-  app.all('/_/api/*', (c) => answerAccounts(visitOf(c), pathOf(c.req.url)))
-  app.all('/token', (c) => giveToken(visitOf(c)))
-  app.all('*', (c) => {
-    // The one place that sees the secret: nothing behind it is given the path as it was written.
-    const { path, secret } = splitCapability(pathOf(c.req.url))
-    return dispatch(visitOf(c, secret), path)
-  })
-  app.onError((error, c) => renderError(error, c, log))
-  return app
+export function createApp(log: Log): App {
+  const own = new Hono<AppEnv>()
+  const answering = async (
+    request: Request,
+    { env, context }: Given,
+    handler: Handler,
+  ): Promise<Response> => {
+    const seams = platformSeams((work) => context.waitUntil(work), log)
+    return answer(request, { env, seams, handler })
+  }
+  for (const [path, handler] of Object.entries(OWN)) {
+    own.all(path, ({ req, env }) => answering(req.raw, env, handler))
+  }
+  own.all('*', ({ req, env }) => answering(req.raw, env, toRepository))
+  return {
+    // Nothing below /v2 is for a router to decide, and it is what everybody waits for.
+    fetch: async (request, env, context) =>
+      pathOf(request.url).startsWith('/v2/')
+        ? answering(request, { env, context }, toRepository)
+        : own.fetch(request, { env, context }),
+    paths: Object.keys(OWN),
+  }
+}
+
+/** The paths besides those of the specification, as Hono writes them. */
+const OWN: Readonly<Record<string, Handler>> = {
+  '/healthz': ({ exchange }) => getHealth(exchange),
+  '/_/upstreams': (of) => showUpstreams(visitOf(of)),
+  '/_/api/*': (of, path) => answerAccounts(visitOf(of), path),
+  '/token': (of) => giveToken(visitOf(of)),
+}
+
+/** The one place that sees the secret of a capability: nothing behind it is given the path as it was written. */
+const toRepository: Handler = (of, written) => {
+  const { path, secret } = splitCapability(written)
+  return dispatch(visitOf(of, secret), path)
+}
+
+/** One request from its beginning to its line in the log. */
+async function answer(
+  request: Request,
+  { env, seams, handler }: { readonly env: Env; readonly seams: Seams; readonly handler: Handler },
+): Promise<Response> {
+  const { now, log } = seams
+  const startedAt = now()
+  let services: Services | undefined
+  const exchange = startExchange(request, now, () => services?.clientKey(request) ?? '')
+  let response: Response
+  try {
+    // A wrong configuration is an answer and a log line like any other.
+    services = new Services(env, seams)
+    response = await handler({ exchange, services }, pathOf(request.url))
+  } catch (error) {
+    response = renderError(error, exchange, log)
+  }
+  if (exchange.body !== null) await drain(exchange.body)
+  logRequest(log, exchange, { status: response.status, ms: now() - startedAt })
+  return response
 }
 
 function startExchange(request: Request, now: Now, client: () => string): Exchange {
+  const { url, method, headers, body } = request
+  const query = url.indexOf('?')
   return {
     id: crypto.randomUUID(),
-    method: request.method,
-    origin: new URL(request.url).origin,
+    method,
+    url,
     client,
-    query: new URLSearchParams(queryOf(request.url)),
-    headers: request.headers,
-    body: request.body,
+    query: query === -1 ? NO_QUERY : new URLSearchParams(url.slice(query)),
+    headers,
+    body,
     now,
     endpoint: 'unknown',
     caller: undefined,
@@ -74,16 +124,20 @@ function startExchange(request: Request, now: Now, client: () => string): Exchan
     address: undefined,
     outcome: undefined,
     bytes: undefined,
+    length: undefined,
   }
 }
 
 function getHealth(exchange: Exchange): Response {
   refuseMethod(exchange.method, READ_METHODS)
-  return respond(exchange, { status: 200, body: 'ok\n' })
+  const headers = { [HEADER.contentType]: 'text/plain;charset=UTF-8' }
+  return respond(exchange, { status: 200, headers, body: 'ok\n' })
 }
 
-function visitOf(c: Context<AppEnv>, secret?: string): Visit {
-  const { exchange, services } = c.var
+function visitOf(
+  { exchange, services }: { readonly exchange: Exchange; readonly services: Services },
+  secret?: string,
+): Visit {
   exchange.isCapability = secret !== undefined
   return { exchange, services, visitor: new Visitor(exchange, services, secret) }
 }
@@ -100,27 +154,21 @@ async function giveToken(visit: Visit): Promise<Response> {
   return getToken(visit)
 }
 
-function renderError(error: Error, c: Context<AppEnv>, log: Log): Response {
-  const exchange: Exchange | undefined = c.var.exchange
+function renderError(error: unknown, exchange: Exchange, log: Log): Response {
   const shown =
     error instanceof RegistryError ? error : new RegistryError('UNKNOWN', { cause: error })
   if (shown.status >= 500) {
     const reason = reasonOf(shown.cause) ?? shown.message
-    log('request-failed', {
-      id: exchange?.id,
-      reason,
-      stack: stackOf(error),
-    })
+    log('request-failed', { id: exchange.id, reason, stack: stackOf(error) })
   }
   const headers = { ...shown.headers, [HEADER.contentType]: 'application/json' }
-  const answer = { status: shown.status, headers, body: errorBody(shown) }
-  return exchange === undefined ? new Response(answer.body, answer) : respond(exchange, answer)
+  return respond(exchange, { status: shown.status, headers, body: errorBody(shown) })
 }
 
 /** Of a bug, and of what came out of an object, where it was. */
-function stackOf(error: Error): string | undefined {
-  if (!(error instanceof RegistryError)) return error.stack
-  return error.cause instanceof Error ? error.cause.stack : undefined
+function stackOf(error: unknown): string | undefined {
+  const of = error instanceof RegistryError ? error.cause : error
+  return of instanceof Error ? of.stack : undefined
 }
 
 function reasonOf(cause: unknown): string | undefined {
@@ -130,11 +178,9 @@ function reasonOf(cause: unknown): string | undefined {
 function logRequest(
   log: Log,
   exchange: Exchange,
-  end: { readonly response: Response; readonly ms: number },
+  { status, ms }: { readonly status: number; readonly ms: number },
 ): void {
   const { id, method, endpoint, caller, address, outcome } = exchange
-  const length = end.response.headers.get(HEADER.contentLength)
-  const announced = method === 'HEAD' || length === null ? undefined : Number(length)
   log('request', {
     id,
     method,
@@ -142,9 +188,9 @@ function logRequest(
     caller,
     repository: address?.canonical,
     outcome,
-    status: end.response.status,
-    bytes: exchange.bytes ?? announced,
-    ms: end.ms,
+    status,
+    bytes: exchange.bytes ?? (method === 'HEAD' ? undefined : exchange.length),
+    ms,
   })
 }
 
@@ -153,9 +199,4 @@ function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('//') + 2)
   const end = url.search(/[?#]/)
   return url.slice(start, end === -1 ? undefined : end)
-}
-
-function queryOf(url: string): string {
-  const start = url.indexOf('?')
-  return start === -1 ? '' : url.slice(start)
 }

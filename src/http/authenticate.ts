@@ -8,7 +8,6 @@ import type { Caller } from '../auth/caller.ts'
 import { looksLikeIDToken } from '../auth/oidc.ts'
 import { may } from '../auth/policy.ts'
 import type { Target } from '../auth/policy.ts'
-import { verifyAccess } from '../auth/token.ts'
 import type { RefreshClaims } from '../auth/token.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
@@ -128,12 +127,11 @@ export class Visitor {
   async #byToken(token: string): Promise<Authenticated> {
     const services = this.#services
     const audience = serviceOf(this.#exchange, services.config)
-    const now = services.seams.now()
-    const found = await lookUp(services, async ({ keys, issuer, accounts }) => {
-      const verified = await verifyAccess(token, { keys, issuer, audience, now })
+    const found = await lookUp(services, async (snapshot) => {
+      const verified = await services.access.verify(token, snapshot, audience)
       if (!verified.ok) return verified.reason === 'unknown-key' ? undefined : nobody('wrong', true)
       const { subject: name, version, access } = verified
-      const account = accounts.find(
+      const account = snapshot.accounts.find(
         (each) => each.kind === 'account' && each.name === name && each.version === version,
       )
       // Revoked, or its secret is another one now; or not known here yet.

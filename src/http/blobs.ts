@@ -5,9 +5,11 @@ import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import { formatContentRange, parseRange, unsatisfiedRange } from '../oci/range.ts'
 import type { ByteRange } from '../oci/range.ts'
-import type { ServedBlob } from '../mirror/blobs.ts'
+import type { BlobAnswer, ServedBlob } from '../mirror/blobs.ts'
 import { registryErrorOf } from '../registry/failure.ts'
 import type { Hosted, Repository } from '../registry/repository.ts'
+import type { Visit } from './authenticate.ts'
+import { redirectEndpoint } from './delivery.ts'
 import { isNotModified, respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -17,28 +19,34 @@ const CACHE_CONTROL = {
   hosted: 'private, no-cache, no-transform',
 } as const
 
-/** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling blobs"; ranges by RFC 9110 §14). */
+/**
+ * Answers GET and HEAD (distribution-spec v1.1.1, "Pulling blobs"; ranges by RFC 9110 §14). Where a client can read a
+ * stored blob for itself, it is told where.
+ */
 export async function getBlob(
-  exchange: Exchange,
+  visit: Visit,
   repository: Repository,
   digest: Digest,
 ): Promise<Response> {
+  const { exchange, services } = visit
   const etag = `"${digest}"`
+  const entity = { digest, etag, cacheControl: CACHE_CONTROL[repository.kind] }
   const isHead = exchange.method === 'HEAD'
   const range = isHead ? undefined : requestedRange(exchange, etag)
-  const isWhole = isHead || range === 'unsatisfiable' || isNotModified(exchange, etag)
-  const answer = await repository.blobs.get(
-    digest,
-    isWhole ? { wants: 'size' } : { wants: 'bytes', range },
-  )
-  if (!answer.ok && 'unsatisfiable' in answer) throw unsatisfied(answer.unsatisfiable)
-  if (!answer.ok) {
-    exchange.outcome = 'miss'
-    throw registryErrorOf(answer.failure, 'BLOB_UNKNOWN')
+  if (isHead || range === 'unsatisfiable' || isNotModified(exchange, etag)) {
+    const blob = served(exchange, await repository.blobs.get(digest, { wants: 'size' }))
+    if (range === 'unsatisfiable') throw unsatisfied(blob.size)
+    return render(exchange, blob, entity)
   }
-  exchange.outcome = answer.outcome
-  if (range === 'unsatisfiable') throw unsatisfied(answer.size)
-  return render(exchange, answer, { digest, etag, cacheControl: CACHE_CONTROL[repository.kind] })
+  const get = async (wants: 'bytes' | 'place'): Promise<ServedBlob> =>
+    served(exchange, await repository.blobs.get(digest, { wants, range }))
+  const endpoint = services.mayRedirect() ? redirectEndpoint(exchange, services.config) : undefined
+  if (endpoint === undefined) return render(exchange, await get('bytes'), entity)
+  const blob = await get('place')
+  if (blob.place === undefined) return render(exchange, blob, entity)
+  const url = await services.redirect(blob.place, endpoint)
+  if (url !== undefined) return redirectTo(exchange, url, digest)
+  return render(exchange, await get('bytes'), entity)
 }
 
 /** Answers DELETE (end-10). */
@@ -50,6 +58,29 @@ export async function deleteBlob(
   const isDeleted = await repository.deleteBlob(digest)
   if (!isDeleted) throw new RegistryError('BLOB_UNKNOWN')
   return respond(exchange, { status: 202, headers: { [HEADER.contentLength]: '0' } })
+}
+
+/** The blob of an answer, whose outcome is noted. @throws {RegistryError} where there is none. */
+function served(exchange: Exchange, answer: BlobAnswer): ServedBlob {
+  if (answer.ok) {
+    exchange.outcome = answer.outcome
+    return answer
+  }
+  if ('unsatisfiable' in answer) throw unsatisfied(answer.unsatisfiable)
+  exchange.outcome = 'miss'
+  throw registryErrorOf(answer.failure, 'BLOB_UNKNOWN')
+}
+
+/** The URL is as good as the bytes for as long as it lives, so nobody keeps it and nobody is told where it was found. */
+function redirectTo(exchange: Exchange, url: string, digest: Digest): Response {
+  const headers = {
+    [HEADER.location]: url,
+    [HEADER.cacheControl]: 'no-store',
+    [HEADER.referrerPolicy]: 'no-referrer',
+    [HEADER.dockerContentDigest]: digest,
+    [HEADER.contentLength]: '0',
+  }
+  return respond(exchange, { status: 307, headers })
 }
 
 function render(

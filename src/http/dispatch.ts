@@ -79,7 +79,7 @@ async function answer(
     return change(visit, { repository, address }, endpoint)
   }
   try {
-    return await read(exchange, repository, { endpoint, address })
+    return await read(visit, repository, { endpoint, address })
   } catch (error) {
     throw await right.orLogin(error)
   }
@@ -97,15 +97,16 @@ function refuseWrite(
 }
 
 async function read(
-  exchange: Exchange,
+  visit: Visit,
   repository: Repository,
   { endpoint, address }: { readonly endpoint: RepositoryEndpoint; readonly address: Address },
 ): Promise<Response> {
+  const { exchange } = visit
   switch (endpoint.kind) {
     case 'manifest':
       return getManifest(exchange, repository, endpoint.reference)
     case 'blob':
-      return getBlob(exchange, repository, endpoint.digest)
+      return getBlob(visit, repository, endpoint.digest)
     case 'tags':
       return getTags(exchange, repository, address)
     case 'referrers':

@@ -22,8 +22,8 @@ const CACHE_STATUS: Readonly<Record<Outcome, string>> = {
 export interface Exchange {
   readonly id: string
   readonly method: string
-  /** Of the URL that was asked for. */
-  readonly origin: string
+  /** That was asked for. */
+  readonly url: string
   readonly query: URLSearchParams
   readonly headers: Headers
   /** As it comes; whoever wants it reads it. */
@@ -40,9 +40,16 @@ export interface Exchange {
   outcome: Outcome | undefined
   /** What a write has written; of an upload, what it holds (bytes). */
   bytes: number | undefined
+  /** What the answer says that it holds (bytes). */
+  length: number | undefined
 }
 
-/** Makes an answer; a HEAD gets the same headers and no body. */
+/** The origin of the URL that was asked for. */
+export function originOf({ url }: Exchange): string {
+  return new URL(url).origin
+}
+
+/** Makes an answer, of fields as `HEADER` spells them; a HEAD gets the same ones and no body. */
 export function respond(
   exchange: Exchange,
   answer: {
@@ -51,22 +58,27 @@ export function respond(
     readonly body?: BodyInit | null | undefined
   },
 ): Response {
-  const headers = new Headers(answer.headers)
-  headers.set(HEADER.requestID, exchange.id)
-  headers.set(HEADER.dockerDistributionAPIVersion, 'registry/2.0')
-  headers.set(HEADER.xContentTypeOptions, 'nosniff')
-  // Whoever says nothing else is not to be repeated by a cache: errors and lists end with a right.
-  if (!headers.has(HEADER.cacheControl)) headers.set(HEADER.cacheControl, 'no-store')
+  const { body = null } = answer
   // What is hosted is no cache: there is nowhere else that it could have come from.
   const outcome = exchange.address?.kind === 'hosted' ? undefined : exchange.outcome
-  headers.set(HEADER.cacheStatus, outcome ? CACHE_STATUS[outcome] : 'entrepot')
+  // A plain object crosses into the runtime at once; each `Headers.set` would cross by itself.
+  const headers: Record<string, string> = {
+    // Whoever says nothing else is not to be repeated by a cache: errors and lists end with a right.
+    [HEADER.cacheControl]: 'no-store',
+    ...answer.headers,
+    [HEADER.requestID]: exchange.id,
+    [HEADER.dockerDistributionAPIVersion]: 'registry/2.0',
+    [HEADER.xContentTypeOptions]: 'nosniff',
+    [HEADER.cacheStatus]: outcome ? CACHE_STATUS[outcome] : 'entrepot',
+  }
   const ns = exchange.address?.ns
-  if (ns !== undefined) headers.set(HEADER.ociNamespace, ns)
-  const { body = null } = answer
+  if (ns !== undefined) headers[HEADER.ociNamespace] = ns
   // Known here, so that HEAD tells it like GET and the log has it.
   if (typeof body === 'string') {
-    headers.set(HEADER.contentLength, String(new TextEncoder().encode(body).byteLength))
+    headers[HEADER.contentLength] = String(new TextEncoder().encode(body).byteLength)
   }
+  const length = headers[HEADER.contentLength]
+  exchange.length = length === undefined ? undefined : Number(length)
   return new Response(exchange.method === 'HEAD' ? null : body, { status: answer.status, headers })
 }
 

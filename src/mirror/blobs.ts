@@ -8,6 +8,7 @@ import type { Seams } from '../seams.ts'
 import type { BlobStore } from '../storage/blobs.ts'
 import { canonicalName, mirroredBlobKey } from '../storage/keys.ts'
 import type { MirroredName, StorageKey } from '../storage/keys.ts'
+import type { LocatedBlob } from '../storage/located-blob.ts'
 import { openBlobRange } from '../upstream/blob-range.ts'
 import type { BlobPart } from '../upstream/blob-range.ts'
 import { openBlob } from '../upstream/blob-source.ts'
@@ -36,6 +37,8 @@ export interface ServedBlob {
   readonly range: ResolvedRange | undefined
   /** Absent where only the size was asked for. */
   readonly body: ReadableStream<Uint8Array> | undefined
+  /** Where all of it is stored, where that was asked for and is so; then there is no body. */
+  readonly place: LocatedBlob | undefined
   readonly outcome: 'hit' | 'fill' | 'direct'
 }
 
@@ -45,10 +48,13 @@ export type BlobAnswer =
   | { readonly ok: false; readonly unsatisfiable: number }
   | { readonly ok: false; readonly failure: MirrorFailure }
 
-/** What is asked for: bytes, all or some, or only the size. */
+/**
+ * What is asked for: bytes, all or some, or only the size. `place`: where the blob is stored, and while it is not, the
+ * bytes.
+ */
 export type BlobQuestion =
   | { readonly wants: 'size' }
-  | { readonly wants: 'bytes'; readonly range: ByteRange | undefined }
+  | { readonly wants: 'bytes' | 'place'; readonly range: ByteRange | undefined }
 
 /** A question, and by when (milliseconds of the clock) its client must have headers. */
 interface Asked {
@@ -113,18 +119,23 @@ export class MirroredBlobs {
       const size = await storing(blobs.head(key), this.#patience.lookup)
       return size === undefined ? undefined : sized(size, 'hit')
     }
+    if (question.wants === 'place') {
+      const place = await storing(blobs.locate(key), this.#patience.lookup)
+      return place && placed(place, question.range)
+    }
     const blob = await storing(blobs.get(key, question.range), this.#patience.lookup)
     if (blob === undefined) return undefined
     if ('unsatisfiable' in blob) return { ok: false, unsatisfiable: blob.unsatisfiable }
     const { size, body, offset, length } = blob
     const range = question.range === undefined ? undefined : { offset, length }
-    return { ok: true, size, range, body, outcome: 'hit' }
+    return { ok: true, size, range, body, place: undefined, outcome: 'hit' }
   }
 
   async #filled(key: StorageKey, asked: Asked): Promise<BlobAnswer> {
     const { name, fillOf } = this.#given
     const { digest, question } = asked
-    const request = { ...name, digest, key, wants: question.wants }
+    const wants = question.wants === 'size' ? 'size' : 'bytes'
+    const request = { ...name, digest, key, wants } as const
     const beginning = this.#admission.ask(
       () => fillOf(key).join(request),
       () => fillOf(key).begin(request),
@@ -168,7 +179,7 @@ export class MirroredBlobs {
       if (part === undefined) return undefined
       const { body, work } = streamPart(part, range.length)
       streaming = work
-      return { ok: true, size, range, body, outcome: 'direct' }
+      return { ok: true, size, range, body, place: undefined, outcome: 'direct' }
     } finally {
       end(streaming)
     }
@@ -218,7 +229,7 @@ export class MirroredBlobs {
     const given = { key, bucket, blobs, progress, end }
     const { body, work } = FillReader.read(given, running, slice, this.#patience)
     seams.defer(work)
-    return { ok: true, size, range: slice.range, body, outcome: 'fill' }
+    return { ok: true, size, range: slice.range, body, place: undefined, outcome: 'fill' }
   }
 
   async #direct({ digest, question, until }: Asked): Promise<BlobAnswer> {
@@ -239,7 +250,14 @@ export class MirroredBlobs {
       }
       const { body, work } = streamDirectly(source, digest, slice)
       seams.defer(work)
-      return { ok: true, size: source.size, range: slice.range, body, outcome: 'direct' }
+      return {
+        ok: true,
+        size: source.size,
+        range: slice.range,
+        body,
+        place: undefined,
+        outcome: 'direct',
+      }
     } catch (error) {
       return { ok: false, failure: failureOf(error) }
     }
@@ -247,7 +265,15 @@ export class MirroredBlobs {
 }
 
 function sized(size: number | undefined, outcome: ServedBlob['outcome']): ServedBlob {
-  return { ok: true, size, range: undefined, body: undefined, outcome }
+  return { ok: true, size, range: undefined, body: undefined, place: undefined, outcome }
+}
+
+function placed(place: LocatedBlob, range: ByteRange | undefined): BlobAnswer {
+  const { size } = place
+  if (range !== undefined && resolveRange(range, size) === 'unsatisfiable') {
+    return { ok: false, unsatisfiable: size }
+  }
+  return { ...sized(size, 'hit'), place }
 }
 
 /** The range asked for, where it begins so far behind what can be read that waiting for it would be long. */

@@ -71,11 +71,12 @@ interface Question<Answer> {
 export interface MirroredRepositoryGiven {
   readonly name: MirroredName
   readonly client: UpstreamClient
-  readonly ledger: LedgerStub
+  /** Made when it is asked: most requests are answered without it. */
+  readonly ledger: () => LedgerStub
   readonly hints: Hints
   readonly manifests: ManifestStore
   readonly memory: MirrorMemory
-  readonly blobs: MirroredBlobs
+  readonly blobs: () => MirroredBlobs
   /** Of the one request that this is for. */
   readonly admit: Admit
   readonly seams: Seams
@@ -83,7 +84,6 @@ export interface MirroredRepositoryGiven {
 
 /** Reads one mirrored repository, for one request. */
 export class MirroredRepository {
-  readonly blobs: MirroredBlobs
   readonly #given: MirroredRepositoryGiven
   readonly #canonical: string
   readonly #admission: RequestAdmission
@@ -91,8 +91,12 @@ export class MirroredRepository {
   constructor(given: MirroredRepositoryGiven) {
     this.#given = given
     this.#canonical = canonicalName(given.name)
-    this.blobs = given.blobs
     this.#admission = new RequestAdmission(given.admit)
+  }
+
+  /** Its blobs. */
+  get blobs(): MirroredBlobs {
+    return this.#given.blobs()
   }
 
   /** The manifest of a reference. At most one KV read once an isolate, KV or the ledger knows it. */
@@ -109,8 +113,8 @@ export class MirroredRepository {
   async tags(page: Page): Promise<ListingAnswer<string>> {
     const { ledger, name } = this.#given
     return this.#listing({
-      known: () => ledger.knownTags(name, page),
-      anew: () => ledger.tags(name, page),
+      known: () => ledger().knownTags(name, page),
+      anew: () => ledger().tags(name, page),
       alone: (listings) => listings.tags(page),
     })
   }
@@ -119,8 +123,8 @@ export class MirroredRepository {
   async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
     const { ledger, name } = this.#given
     return this.#listing({
-      known: () => ledger.knownReferrers(name, digest),
-      anew: () => ledger.referrers(name, digest),
+      known: () => ledger().knownReferrers(name, digest),
+      anew: () => ledger().referrers(name, digest),
       alone: (listings) => listings.referrers(digest),
     })
   }
@@ -159,8 +163,8 @@ export class MirroredRepository {
     const { ledger, name, seams } = this.#given
     try {
       const answer = await this.#ask({
-        known: () => ledger.knownTag(name, tag, hint?.digest),
-        anew: () => ledger.tag(name, tag, hint?.digest),
+        known: () => ledger().knownTag(name, tag, hint?.digest),
+        anew: () => ledger().tag(name, tag, hint?.digest),
       })
       return answer.ok ? { ...answer, bytes: answer.bytes ?? hint?.bytes } : answer
     } catch (error) {
@@ -179,8 +183,8 @@ export class MirroredRepository {
     const { ledger, name } = this.#given
     try {
       return await this.#ask({
-        known: () => ledger.knownManifest(name, digest),
-        anew: () => ledger.manifest(name, digest),
+        known: () => ledger().knownManifest(name, digest),
+        anew: () => ledger().manifest(name, digest),
       })
     } catch (error) {
       this.#logAway(error)
@@ -283,7 +287,7 @@ export class MirroredRepository {
     const key = `${day}/${this.#canonical}`
     if (memory.touched.get(key, seams.now()) !== undefined) return
     memory.touched.put(key, true, { size: 1, until: (day + 1) * DAY })
-    seams.defer(inTime(ledger.touch(name, day)))
+    seams.defer(inTime(ledger().touch(name, day)))
   }
 
   #rules(tag: Tag): FreshnessRules {

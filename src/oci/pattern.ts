@@ -51,6 +51,12 @@ export function parseTagPattern(text: string): Pattern | undefined {
   return { text, matches: (tag) => matchesComponent(text, tag) }
 }
 
+/** Parses a pattern over any text: `*` stands for any characters, and case does not count. */
+export function parseTextPattern(text: string): Pattern {
+  const pattern = text.toLowerCase()
+  return { text, matches: (other) => matchesComponent(pattern, other.toLowerCase()) }
+}
+
 function isComponentPattern(text: string): boolean {
   return text === '**' || (text !== '' && !text.includes('**'))
 }

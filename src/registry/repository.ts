@@ -50,7 +50,7 @@ export type Repository = Mirrored | Hosted
 export function asRepository(repository: MirroredRepository): Mirrored {
   return {
     kind: 'mirrored',
-    blobs: repository.blobs,
+    blobs: { get: (digest, question) => repository.blobs.get(digest, question) },
     manifest: (reference) => repository.manifest(reference),
     tags: (page) => repository.tags(page),
     referrers: async (digest, page) => {

@@ -6,10 +6,13 @@ import { Authority, SNAPSHOT_AGE } from '../auth/authority.ts'
 import type { AuditEntry, AuthorityStorage, Snapshot } from '../auth/authority.ts'
 import { readDocuments } from '../auth/issuer-keys.ts'
 import { OIDC } from '../auth/oidc.ts'
+import { verifyAccess } from '../auth/token.ts'
+import type { AccessClaims } from '../auth/token.ts'
 import type { Config } from '../config.ts'
 import type { Outbound } from '../outbound.ts'
 import type { Seams } from '../seams.ts'
 import { inTime } from '../storage/in-time.ts'
+import { Memory } from '../storage/memory.ts'
 
 /** While the object is away, what was last known of it counts for so long (milliseconds). */
 const MAX_SNAPSHOT_AGE = 10 * 60 * 1000
@@ -17,6 +20,8 @@ const MAX_SNAPSHOT_AGE = 10 * 60 * 1000
 const RECENT = 5000
 /** The object has so long (milliseconds). */
 const WITHIN = 5000
+/** Characters of verified tokens that an isolate keeps. */
+const TOKEN_MEMORY = 2 * 1024 * 1024
 /** The one object of a deployment. */
 const NAME = 'authority'
 
@@ -27,6 +32,8 @@ export interface AccessMemory {
   failedAt: number
   /** Changes that were made by this isolate. */
   changes: number
+  /** Access tokens that were verified with the keys of a snapshot, and are shown again with each request of a pull. */
+  readonly tokens: WeakMap<Snapshot, Memory<AccessClaims>>
   oidc: OIDC | undefined
 }
 
@@ -112,6 +119,28 @@ export class AccessServices {
       seams.log('authority-away', { reason: String(error) })
       return held.value
     }
+  }
+
+  /**
+   * Verifies an access token for this audience with the keys of a snapshot, once for each snapshot. Whether its account
+   * still exists is for the caller to look up.
+   */
+  async verify(
+    token: string,
+    snapshot: Snapshot,
+    audience: string,
+  ): ReturnType<typeof verifyAccess> {
+    const { memory, seams } = this.#given
+    const now = seams.now()
+    const held = memory.tokens.get(snapshot) ?? new Memory<AccessClaims>(TOKEN_MEMORY)
+    memory.tokens.set(snapshot, held)
+    const key = `${audience} ${token}`
+    const known = held.get(key, now)
+    if (known !== undefined) return { ok: true, ...known }
+    const { keys, issuer } = snapshot
+    const verified = await verifyAccess(token, { keys, issuer, audience, now })
+    if (verified.ok) held.put(key, verified, { size: key.length, until: verified.until })
+    return verified
   }
 
   /** Forgets the snapshot, after a change that was made here. */

@@ -18,12 +18,19 @@ import { ManifestStore } from '../storage/manifests.ts'
 import type { Memory } from '../storage/memory.ts'
 import { RepositoryMarkers } from '../storage/repositories.ts'
 
+/** What an isolate keeps of hosted repositories. */
+export interface HostedMemory {
+  /** Bytes of manifests, by repository and digest. */
+  readonly manifests: Memory<Uint8Array>
+  /** Ids of contents that it has seen in R2. */
+  readonly seen: Memory<true>
+}
+
 /** What hosted repositories are made of. */
 export interface HostedServicesGiven {
   readonly env: Env
   readonly seams: Seams
-  /** Bytes of manifests, by repository and digest. */
-  readonly memory: Memory<Uint8Array>
+  readonly memory: HostedMemory
   readonly spareBuffers: SpareBuffers
   readonly isSparse: (repository: RepositoryName) => boolean
   /** Patterns of tags that nobody moves or removes. */
@@ -50,7 +57,9 @@ export class HostedServices {
       uploadOf: (session) => this.#uploadStub({ repository: name, session }),
       blobs: new BlobStore(env.BLOBS),
       manifests: new ManifestStore(env.BLOBS),
-      memory,
+      memory: memory.manifests,
+      seen: memory.seen,
+      now: seams.now,
       log: seams.log,
     })
   }

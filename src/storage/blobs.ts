@@ -7,6 +7,7 @@ import { resolveRange } from '../oci/range.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { BlobWriter } from './blob-writer.ts'
 import type { StorageKey } from './keys.ts'
+import type { LocatedBlob } from './located-blob.ts'
 import { MultipartWriter } from './multipart.ts'
 
 /** The largest body that R2 takes in one `put` (bytes); 4.995 GiB on paper. */
@@ -38,6 +39,12 @@ export class BlobStore {
   /** The size of a stored blob in bytes. One R2 operation. */
   async head(key: StorageKey): Promise<number | undefined> {
     return (await this.#bucket.head(key))?.size
+  }
+
+  /** A stored blob, so that somebody else can read it. One R2 operation. */
+  async locate(key: StorageKey): Promise<LocatedBlob | undefined> {
+    const size = await this.head(key)
+    return size === undefined ? undefined : { key, size }
   }
 
   /** A stored blob, or the part of it that `range` names. One R2 operation, two for a range behind the end. */

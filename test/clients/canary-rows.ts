@@ -10,7 +10,10 @@ import {
   findInAnswers,
   findInLines,
   formsOf,
+  PRESIGNED,
   readToken,
+  redirectsOf,
+  signaturesOf,
   tokensOf,
 } from './canary.ts'
 import { expectEqual } from './client.ts'
@@ -49,6 +52,26 @@ export async function canaryRows(suite: Suite, group: string, stage: LoginStage)
     expectNone('answers with a secret', findInAnswers(requests, [...secrets, ...kept]))
     return `${requests.length} answers, ${secrets.length} secrets`
   })
+  await suite.row(
+    group,
+    'no presigned URL in an answer that is no redirect, or may be kept',
+    async () => {
+      const { requests } = recorder
+      const redirects = redirectsOf(requests)
+      const others = requests.filter((each) => !redirects.includes(each))
+      expectNone('answers with one', findInAnswers(others, [PRESIGNED]))
+      const lasting = redirects.filter(
+        ({ headers }) => !/no-store/.test(headers) || !/no-referrer/.test(headers),
+      )
+      expectNone(
+        'redirects that may be kept',
+        lasting.map(({ path }) => path),
+      )
+      expectEqual('whether anybody was redirected', redirects.length > 0, true)
+      return `${redirects.length} redirects`
+    },
+  )
+  const signatures = signaturesOf(recorder.requests)
   await suite.row(group, 'no secret in a token', async () => {
     const plain = forms.flatMap((form) => form.plain)
     expectNone('tokens with a secret', findInLines(tokens.map(readToken), [...plain, ...kept]))
@@ -56,13 +79,17 @@ export async function canaryRows(suite: Suite, group: string, stage: LoginStage)
   })
   await suite.row(group, 'no secret in a line of the log', async () => {
     const lines = workspace.linesOf('entrepot-login')
-    expectNone('lines with a secret', findInLines(lines, [...secrets, ...kept]))
+    expectNone(
+      'lines with a secret',
+      findInLines(lines, [...secrets, ...kept, ...signatures, PRESIGNED]),
+    )
     return `${lines.length} lines`
   })
   await suite.row(group, 'no secret in anything that is stored', async () => {
     await registry.stop()
     const { folder } = registry
-    expectNone('files with a secret', await filesWith(workspace, folder, secrets))
+    const all = [...secrets, ...signatures, PRESIGNED]
+    expectNone('files with a secret', await filesWith(workspace, folder, all))
     for (const kind of ['r2', 'kv', 'cache']) {
       expectNone(`${kind} with a hash or key`, await filesWith(workspace, join(folder, kind), kept))
     }

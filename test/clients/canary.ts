@@ -40,6 +40,23 @@ export function tokensOf(requests: readonly RecordedRequest[]): readonly string[
   return [...new Set(found)]
 }
 
+/** What is in presigned URLs and in nothing else. */
+export const PRESIGNED = 'X-Amz-'
+
+/** The redirects among the answers. */
+export function redirectsOf(requests: readonly RecordedRequest[]): readonly RecordedRequest[] {
+  return requests.filter(({ status }) => status === 307)
+}
+
+/** The access key and the signatures by which redirects let clients read. */
+export function signaturesOf(requests: readonly RecordedRequest[]): readonly string[] {
+  const found = redirectsOf(requests).flatMap(({ headers }) => [
+    ...(/X-Amz-Credential=([0-9A-Za-z-]+)/.exec(headers)?.slice(1) ?? []),
+    ...(/X-Amz-Signature=([0-9a-f]{64})/.exec(headers)?.slice(1) ?? []),
+  ])
+  return [...new Set(found)]
+}
+
 /** What a token says of itself. */
 export function readToken(token: string): string {
   return token

@@ -4,6 +4,7 @@
 import { basicOf, type Login } from './account.ts'
 import { type Client, DOCKER_HUB, expectEqual } from './client.ts'
 import { type Containerd, containerd } from './containerd.ts'
+import { expectStreamed } from './deliveries.ts'
 import { buildImage, type Image } from './image.ts'
 import { type LoginStage, PRIVATE, PRIVATE_HOST, TEAM } from './login-stage.ts'
 import { newerDocker } from './newer-docker.ts'
@@ -32,7 +33,7 @@ export async function capabilityRows(
   stage: LoginStage,
   daemon: Containerd,
 ): Promise<void> {
-  const { accounts, foreign } = stage
+  const { accounts, foreign, registry } = stage
   const { host, url } = stage.recorder
   const recorder = { name: NAME, host, url }
   const first = await accounts.add('capability', NAME, [
@@ -43,9 +44,11 @@ export async function capabilityRows(
   ])
   const all = await cases(stage, daemon)
   for (const { name, make, at } of all) {
-    await suite.row(group, `${name}: pulls what is private`, () =>
-      make(undefined).pull(at(recorder, first)),
-    )
+    await suite.row(group, `${name}: pulls what is private, and is not redirected`, () => {
+      const client = make(undefined)
+      const { repository } = client.image
+      return expectStreamed(registry, repository, () => client.pull(at(recorder, first)))
+    })
     await suite.row(group, `${name}: beside the pull secret of another registry`, () =>
       make(foreign).pull(at(recorder, first)),
     )

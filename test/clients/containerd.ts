@@ -17,6 +17,8 @@ export interface Release {
   readonly name: string
   readonly containerd: string
   readonly ctr: string
+  /** More of its configuration. */
+  readonly configuration?: string
 }
 
 const DEBIAN: Release = { name: 'containerd', containerd: 'containerd', ctr: 'ctr' }
@@ -37,7 +39,7 @@ export class Containerd {
     const folder = await workspace.folderOf(release.name)
     const daemon = new Containerd(workspace, folder, release.ctr)
     const configFile = join(folder, 'config.toml')
-    await writeFile(configFile, configurationOf(folder))
+    await writeFile(configFile, `${configurationOf(folder)}\n${release.configuration ?? ''}`)
     const args = ['--config', configFile]
     await workspace.startUntil(release.name, { command: release.containerd, args }, () =>
       daemon.#answers(),

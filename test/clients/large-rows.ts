@@ -7,13 +7,15 @@ import { link, mkdir, open, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ask } from './answers.ts'
 import { expectEqual } from './client.ts'
+import { expectRedirected } from './deliveries.ts'
 import { DockerDaemon } from './docker-daemon.ts'
 import { digestOf } from './image.ts'
 import { layoutFile, writeIndex } from './oci-layout.ts'
 import type { Workspace } from './process.ts'
-import { TAG, type Target } from './pusher.ts'
+import { TAG } from './pusher.ts'
 import { tagAndPush } from './pushers/docker.ts'
 import { Regctl } from './pushers/regctl.ts'
+import type { Registry } from './registry.ts'
 import type { Suite } from './suite.ts'
 
 const GIBIBYTE = 1024 * 1024 * 1024
@@ -23,7 +25,11 @@ const REGCTL_CHUNK = 32 * 1024 * 1024
 export const LARGE_GROUP = 'push 1 GiB'
 
 /** Rows about a registry that everybody may push to. */
-export async function largeRows(suite: Suite, workspace: Workspace, target: Target): Promise<void> {
+export async function largeRows(
+  suite: Suite,
+  workspace: Workspace,
+  target: Registry,
+): Promise<void> {
   if (!suite.includes(LARGE_GROUP)) return
   const archive = await makeArchive(workspace)
   await suite.row(LARGE_GROUP, 'regctl, in chunks of 32 MiB', () =>
@@ -65,26 +71,29 @@ async function makeArchive(workspace: Workspace): Promise<string> {
   return archive
 }
 
-async function regctlRow(workspace: Workspace, target: Target, archive: string): Promise<string> {
+async function regctlRow(workspace: Workspace, target: Registry, archive: string): Promise<string> {
   const laps = new Laps()
   const regctl = await Regctl.install(workspace)
   const layout = await workspace.folderOf('large-regctl')
   const layer = await writeLargeLayout(layout, archive)
-  const reference = `${target.host}/hosted/large/regctl:${TAG}`
+  const repository = 'hosted/large/regctl'
+  const reference = `${target.host}/${repository}:${TAG}`
   const options = { chunk: REGCTL_CHUNK }
   laps.end('prepared')
   await regctl.run(reference, ['image', 'copy', `ocidir://${layout}:${TAG}`, reference], options)
   laps.end('pushed')
   const back = await workspace.folderOf('large-regctl-back')
-  await regctl.run(reference, ['image', 'copy', reference, `ocidir://${back}:${TAG}`], options)
+  const blobs = await expectRedirected(target, repository, () =>
+    regctl.run(reference, ['image', 'copy', reference, `ocidir://${back}:${TAG}`], options),
+  )
   expectEqual('digest of the layer', await digestOfFile(layoutFile(back, layer)), layer)
   laps.end('pulled back')
   await rm(layout, { recursive: true })
   await rm(back, { recursive: true })
-  return laps.toString()
+  return `${laps.toString()}; ${blobs}`
 }
 
-async function dockerRow(workspace: Workspace, target: Target, archive: string): Promise<string> {
+async function dockerRow(workspace: Workspace, target: Registry, archive: string): Promise<string> {
   const laps = new Laps()
   const daemon = await DockerDaemon.start(workspace, 'dockerd-large')
   await daemon.docker('import', archive, 'large:here')
@@ -99,10 +108,12 @@ async function dockerRow(workspace: Workspace, target: Target, archive: string):
   const [layer] = JSON.parse(await manifest.text()).layers
   expectEqual('whether the layer has more than 1 GiB', layer.size > GIBIBYTE, true)
   await daemon.empty()
-  await daemon.docker('pull', '--quiet', reference)
+  const blobs = await expectRedirected(target, repository, () =>
+    daemon.docker('pull', '--quiet', reference),
+  )
   expectEqual('ID of the image', (await daemon.inspect(reference)).id, id)
   laps.end('pulled back')
-  return laps.toString()
+  return `${laps.toString()}; ${blobs}`
 }
 
 /** A layout of one image whose only layer is the archive; returns the layer's digest. */

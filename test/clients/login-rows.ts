@@ -2,6 +2,7 @@
 // and with one whose secret is changed and taken back while the registry runs.
 
 import { basicOf, type Login, makeLogin } from './account.ts'
+import { expectRedirected } from './deliveries.ts'
 import { JOB, PRIVATE, PRIVATE_HOST, PUBLIC, READER, TEAM } from './login-stage.ts'
 import type { LoginStage } from './login-stage.ts'
 import { type Pusher, TAG } from './pusher.ts'
@@ -33,6 +34,9 @@ export async function loginRows(
   await suite.row(group, 'a wrong secret is refused', () => wrongRow(one))
   await suite.row(group, 'logs in, pushes, and pulls what is private, hosted and mirrored', () =>
     ownRow(one),
+  )
+  await suite.row(group, 'is redirected, by both names of this machine, and its login is not', () =>
+    redirectedRow(one),
   )
   if (pusher.copy !== undefined) {
     await suite.row(group, 'mounts the layers into another private repository', () => mountRow(one))
@@ -82,6 +86,28 @@ async function ownRow(one: Case): Promise<void> {
   await pusher.push(privately)
   await pusher.pull(mirrored)
   await pusher.pull(privately)
+}
+
+/** Storage refuses whoever brings a login beside the signature, and clients know no third name of this machine. */
+async function redirectedRow(one: Case): Promise<string> {
+  const { stage, pusher, own, privately, mirrored } = one
+  const { registry, recorder } = stage
+  const { host } = recorder
+  const other = host.replace('127.0.0.1', 'localhost')
+  const pull = async (reference: string): Promise<string> => {
+    const repository = reference.slice(reference.indexOf('/') + 1, -(TAG.length + 1))
+    return expectRedirected(registry, repository, () => pusher.pull(reference))
+  }
+  const found: string[] = []
+  await pusher.login?.(other, own)
+  for (const reference of [mirrored, privately]) {
+    found.push(await pull(reference.replace(host, other)))
+  }
+  await pusher.logout?.(other)
+  // Some have one login only; the next row goes on with this one.
+  await one.login(own)
+  for (const reference of [mirrored, privately]) found.push(await pull(reference))
+  return found.join('; ')
 }
 
 async function mountRow({ stage, pusher, own, privately }: Case): Promise<string> {

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import type { GrantText } from '../../src/auth/account.ts'
 import { Accounts, basicOf, configured, type Login, makeLogin } from './account.ts'
 import { DOCKER_HUB } from './client.ts'
+import { tryStorage } from './deliveries.ts'
 import { AUDIENCE, IDIssuer } from './id-issuer.ts'
 import type { Workspace } from './process.ts'
 import { Recorder } from './recorder.ts'
@@ -90,6 +91,13 @@ export async function setLoginStage(
     ],
   })
   const recorder = await Recorder.start(workspace, registry.url)
+  const [first] = pushers.values()
+  await tryStorage(recorder, {
+    upstream: plain.url,
+    repository: `${TEAM}/tried`,
+    name: `${PRIVATE_HOST}/${TEAM}/tried`,
+    ...(first !== undefined && { authorization: basicOf(first) }),
+  })
   const administrator = await registry.administrator()
   return {
     workspace,

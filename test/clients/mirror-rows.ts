@@ -4,6 +4,7 @@
 import { ask } from './answers.ts'
 import { type Client, DOCKER_HUB, expectEqual, OTHER_HOST } from './client.ts'
 import { Containerd, containerd, type MirrorForm } from './containerd.ts'
+import { retryStorage } from './deliveries.ts'
 import { docker } from './docker.ts'
 import { faultRows, outageRows } from './fault-rows.ts'
 import { buildArtifact, buildImage, type Format, type Image } from './image.ts'
@@ -13,7 +14,7 @@ import type { Workspace } from './process.ts'
 import { type Case, pullRows, restartRows, stoppedRows } from './pull-rows.ts'
 import { pushBlob, pushImage, pushManifest } from './push.ts'
 import { copyByDigest, skopeo } from './skopeo.ts'
-import { setStage, type Stage, TOKEN_HOST } from './stage.ts'
+import { setStage, type Stage, TOKEN_HOST, TRIED_NAME } from './stage.ts'
 import type { Suite } from './suite.ts'
 
 /** All of it, with upstreams and entrepots of its own. */
@@ -36,6 +37,7 @@ export async function mirrorRows(suite: Suite, workspace: Workspace): Promise<vo
   }
   await stage.steady.stop()
   await stage.steady.restart()
+  await retryStorage(stage.steady, TRIED_NAME)
   for (const { client } of all) await restartRows(suite, stage, client)
   await logRows(suite, workspace, [...secrets, ...stage.tokens.given])
 }
@@ -132,10 +134,10 @@ async function logRows(
 ): Promise<void> {
   await suite.row(
     'logs',
-    'one JSON line per request, and no token or credential in any',
+    'one JSON line per request, and no token, credential or presigned URL in any',
     async () => {
       const lines = workspace.linesOf('entrepot-')
-      for (const secret of secrets) {
+      for (const secret of [...secrets, 'X-Amz-']) {
         const found = lines.find((line) => line.includes(secret))
         if (found !== undefined) throw new Error(`a secret is in the log: ${found}`)
       }

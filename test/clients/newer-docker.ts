@@ -1,5 +1,5 @@
 // What a Docker daemon with moby #46594 sends to a mirror whose URL has a path: `/<host>/v2/…`. Debian's daemon
-// is older and refuses such a URL, so its requests are replayed, header lines and resumption included.
+// is older and refuses such a URL, so its requests are replayed, header lines, redirects and resumption included.
 
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { type Client, DOCKER_HUB, expectBytes, expectEqual } from './client.ts'
@@ -87,7 +87,22 @@ function expectManifest({ status, headers }: Answer, manifest: Content): void {
   expectEqual('Docker-Content-Digest', headers['docker-content-digest'], manifest.digest)
 }
 
-function send(method: string, url: string, headers: Lines): Promise<Answer> {
+/**
+ * Follows redirects as Go does: with every header, but `Authorization` only to the host that it was for and to those
+ * below it, and with the URL of before as `Referer`.
+ */
+async function send(method: string, url: string, headers: Lines): Promise<Answer> {
+  const answer = await sendOnce(method, url, headers)
+  const { location } = answer.headers
+  if (answer.status !== 307 || location === undefined) return answer
+  const { Authorization: login, ...others } = headers
+  const [from, to] = [new URL(url).hostname, new URL(location).hostname]
+  const isBelow = to === from || to.endsWith(`.${from}`)
+  const kept = isBelow && login !== undefined ? { Authorization: login } : {}
+  return sendOnce(method, location, { ...others, ...kept, Referer: url })
+}
+
+function sendOnce(method: string, url: string, headers: Lines): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const userAgent = 'docker/24.0.9 go/go1.20.13 kernel/6.1.0 os/linux arch/amd64'
     const sent = request(url, { method, headers: { 'User-Agent': userAgent, ...headers } })

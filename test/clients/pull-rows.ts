@@ -1,6 +1,7 @@
 // The table of pulls: every client cold, warm, after the TTL, with the upstream stopped, and after a restart.
 
 import { type Client, expectEqual } from './client.ts'
+import { deliveries, expectRedirected, textOf as textOfBlobs } from './deliveries.ts'
 import { partsOf } from './image.ts'
 import { waitUntil } from './process.ts'
 import { BRIEF_TTL, type Stage } from './stage.ts'
@@ -34,19 +35,28 @@ export async function pullRows(
     return { ...counts, tokens: tokens.requests.length - before }
   }
   await suite.row(client.name, 'cold pull', async () => {
-    const counts = await counted(() => client.pull(steady))
+    const pull = (): Promise<void> => client.pull(steady)
+    let counts: Counts & { tokens: number } = NOTHING
+    const delivered = await deliveries(steady, repository, async () => {
+      counts = await counted(pull)
+    })
+    // Small blobs may be stored before they are answered.
+    expectEqual(`${textOfBlobs(delivered)}; some streamed`, delivered.streamed > 0, true)
     expectEqual('manifest GETs', counts.manifestGETs, manifests.length)
     expectEqual('blob GETs', counts.blobGETs, blobs.length)
     expectEqual('token requests', counts.tokens, coldTokens)
     expectEqual('other requests', counts.other, 0)
     // A client that begins with a HEAD may have it passed on: it is free on Docker Hub.
     expectEqual('at most one manifest HEAD', counts.manifestHEADs <= 1, true)
-    return textOf(counts)
+    return `${textOf(counts)}; ${textOfBlobs(delivered)}`
   })
   await suite.row(client.name, 'warm pull within the TTL', async () => {
-    const counts = await counted(() => client.pull(steady))
+    let delivered = ''
+    const counts = await counted(async () => {
+      delivered = await expectRedirected(steady, repository, () => client.pull(steady))
+    })
     expectEqual('upstream requests', textOf(counts), textOf(NOTHING))
-    return textOf(counts)
+    return `${textOf(counts)}; ${delivered}`
   })
   const { run } = client
   if (run !== undefined) {
@@ -83,7 +93,7 @@ export async function stoppedRows(
 /** The row that needs the upstream to be gone and entrepot to have been restarted. */
 export async function restartRows(suite: Suite, stage: Stage, client: Client): Promise<void> {
   await suite.row(client.name, 'pull after a restart, upstream stopped', () =>
-    client.pull(stage.steady),
+    expectRedirected(stage.steady, client.image.repository, () => client.pull(stage.steady)),
   )
 }
 

@@ -3,8 +3,9 @@
 
 import { ask } from './answers.ts'
 import { expectEqual } from './client.ts'
+import { expectRedirected } from './deliveries.ts'
 import type { Workspace } from './process.ts'
-import { type Place, type Pusher, TAG, type Target } from './pusher.ts'
+import { type Place, type Pusher, TAG } from './pusher.ts'
 import { buildahPusher } from './pushers/buildah.ts'
 import { containerd2Pusher, containerdPusher } from './pushers/containerd.ts'
 import { cranePusher } from './pushers/crane.ts'
@@ -16,6 +17,7 @@ import { regctlPusher } from './pushers/regctl.ts'
 import { skopeoPusher } from './pushers/skopeo.ts'
 import { umociPusher } from './pushers/umoci.ts'
 import { type RecordedRequest, Recorder } from './recorder.ts'
+import type { Registry } from './registry.ts'
 import { readStoredImage, statusOf } from './stored-image.ts'
 import type { Suite } from './suite.ts'
 
@@ -61,7 +63,7 @@ export function asksForPushes(suite: Suite): boolean {
 export async function pushRows(
   suite: Suite,
   workspace: Workspace,
-  { target, pushers }: { readonly target: Target; readonly pushers: Pushers },
+  { target, pushers }: { readonly target: Registry; readonly pushers: Pushers },
 ): Promise<void> {
   const recorder = await Recorder.start(workspace, target.url)
   for (const name of NAMES) {
@@ -78,7 +80,7 @@ function groupOf(name: string): string {
 }
 
 /** Nothing stands between client and registry. */
-async function directRows(suite: Suite, target: Target, pusher: Pusher): Promise<void> {
+async function directRows(suite: Suite, target: Registry, pusher: Pusher): Promise<void> {
   const group = groupOf(pusher.name)
   const { repository, reference } = placeOf(target, pusher.name, 'direct')
   await suite.row(group, 'push', async () => {
@@ -87,7 +89,9 @@ async function directRows(suite: Suite, target: Target, pusher: Pusher): Promise
     expectEqual('digest of the tag', digest, pushed)
     return `${parts} manifests and blobs, ${megabytes(bytes)}`
   })
-  await suite.row(group, 'pull back', () => pusher.pull(reference))
+  await suite.row(group, 'pull back', () =>
+    expectRedirected(target, repository, () => pusher.pull(reference)),
+  )
   const { run } = pusher
   if (run !== undefined) await suite.row(group, 'a container runs from what was pulled', run)
 }
@@ -135,7 +139,7 @@ async function deleteRows(suite: Suite, recorder: Recorder, pusher: Pusher): Pro
 }
 
 function placeOf(
-  target: Target,
+  target: Pick<Registry, 'host'>,
   name: string,
   role: string,
 ): { repository: string; reference: string } {

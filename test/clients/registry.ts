@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ADMINISTRATOR } from '../../cli/administrator.ts'
 import { type Login, makeLogin } from './account.ts'
-import { freePort, type OwnedProcess, type Workspace } from './process.ts'
+import { freePort, type OwnedProcess, waitUntil, type Workspace } from './process.ts'
 
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 
@@ -17,6 +17,15 @@ export interface Endpoint {
   /** `127.0.0.1:<port>`, and a path if there is one, as it stands in image names. */
   readonly host: string
   readonly url: string
+}
+
+/** One request, as the registry logs it. */
+export interface LoggedRequest {
+  readonly method: string
+  readonly endpoint: string
+  /** By its canonical name; absent where none was meant. */
+  readonly repository?: string
+  readonly status: number
 }
 
 /** A running entrepot. */
@@ -62,7 +71,7 @@ export class Registry implements Endpoint {
   async restart(): Promise<void> {
     const entry = join('cli', 'serve.ts')
     this.#process = await this.#workspace.startUntil(
-      `entrepot-${this.name}`,
+      this.#processName,
       { command: process.execPath, args: [entry, ...this.#args], cwd: REPOSITORY },
       () => this.#answers(),
     )
@@ -74,9 +83,31 @@ export class Registry implements Endpoint {
     return makeLogin(this.#workspace, ADMINISTRATOR, secret.trim())
   }
 
+  /** Whatever it has written, also before a restart. */
+  get lines(): readonly string[] {
+    return this.#workspace.linesOf(this.#processName)
+  }
+
+  /** Everything that it has answered so far: a request is logged before its answer, so what is asked now comes last. */
+  async logged(): Promise<readonly LoggedRequest[]> {
+    const response = await fetch(`${this.url}/healthz`)
+    await response.arrayBuffer()
+    const mark = response.headers.get('X-Request-Id') ?? ''
+    await waitUntil('the mark is logged', () =>
+      this.lines.some((line) => line.includes(`"${mark}"`)),
+    )
+    return this.lines
+      .filter((line) => line.startsWith('{"event":"request",'))
+      .map((line): LoggedRequest => JSON.parse(line))
+  }
+
   async stop(): Promise<void> {
     await this.#process?.stop()
     this.#process = undefined
+  }
+
+  get #processName(): string {
+    return `entrepot-${this.name}`
   }
 
   async #answers(): Promise<boolean> {

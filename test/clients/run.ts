@@ -1,20 +1,24 @@
 // The suite of real clients: `npm run test:clients`, or with a part of a group's name to run only those rows. The groups
-// of clients that push begin with `push`, those about logins with `access`.
+// of clients that push begin with `push`, those about logins with `access`, those about redirects alone with `redirect`.
 
 import { accessRows, asksForAccess } from './access-rows.ts'
+import { tryStorage } from './deliveries.ts'
 import { expectGo } from './go-program.ts'
 import { LARGE_GROUP, largeRows } from './large-rows.ts'
 import { mirrorRows } from './mirror-rows.ts'
 import { Workspace } from './process.ts'
 import { missingPrograms } from './programs.ts'
 import { asksForPushes, Pushers, pushRows } from './push-rows.ts'
+import { REDIRECT_GROUP, redirectRows } from './redirect-rows.ts'
 import { Registry } from './registry.ts'
 import { Suite, write } from './suite.ts'
 
 async function play(asked: string, suite: Suite, workspace: Workspace): Promise<void> {
   const asksForHosted = asksForPushes(suite) || suite.includes(LARGE_GROUP)
-  if (asksForHosted || asksForAccess(suite)) await expectGo(workspace)
-  if (!/^(push|access)/.test(asked)) await mirrorRows(suite, workspace)
+  const asksForRedirects = suite.includes(REDIRECT_GROUP)
+  if (asksForHosted || asksForAccess(suite) || asksForRedirects) await expectGo(workspace)
+  if (!/^(push|access|redirect)/.test(asked)) await mirrorRows(suite, workspace)
+  await redirectRows(suite, workspace)
   const pushers = new Pushers(workspace)
   if (asksForHosted) await hostedRows(suite, workspace, pushers)
   if (asksForAccess(suite)) await accessRows(suite, workspace, pushers)
@@ -26,6 +30,8 @@ async function hostedRows(suite: Suite, workspace: Workspace, pushers: Pushers):
     HOSTED: ['hosted/**'],
     ANONYMOUS: [{ repositories: ['hosted/**'], actions: ['pull', 'push', 'delete'] }],
   })
+  const name = 'hosted/tried'
+  await tryStorage(registry, { upstream: registry.url, repository: name, name })
   await pushRows(suite, workspace, { target: registry, pushers })
   await largeRows(suite, workspace, registry)
 }

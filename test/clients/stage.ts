@@ -1,6 +1,7 @@
 // What the rows play on: upstreams, token service, and entrepots that know them, all of one workspace.
 
 import { DOCKER_HUB, OTHER_HOST } from './client.ts'
+import { tryStorage } from './deliveries.ts'
 import type { Workspace } from './process.ts'
 import { Registry } from './registry.ts'
 import { TokenService } from './token-service.ts'
@@ -11,6 +12,10 @@ export const TOKEN_HOST = 'token.test'
 
 /** The TTL of tags in the entrepot whose tags expire while the suite runs. */
 export const BRIEF_TTL = 2_000
+
+/** The repository by which storage is tried. */
+const TRIED = 'team/tried'
+export const TRIED_NAME = `${OTHER_HOST}/${TRIED}`
 
 /** The peers that most rows share. */
 export interface Stage {
@@ -41,12 +46,14 @@ export async function setStage(workspace: Workspace): Promise<Stage> {
     },
     DEFAULT_UPSTREAM: DOCKER_HUB,
   })
+  const steady = await Registry.start(workspace, 'steady', varsOf('1h'))
+  await tryStorage(steady, { upstream: plain.url, repository: TRIED, name: TRIED_NAME })
   return {
     workspace,
     plain,
     guarded,
     tokens,
-    steady: await Registry.start(workspace, 'steady', varsOf('1h')),
+    steady,
     brief: await Registry.start(workspace, 'brief', varsOf(`${BRIEF_TTL / 1000}s`)),
   }
 }

@@ -1,16 +1,16 @@
 // What the official suite is run against: entrepot's hosted repositories and the sample upstream in full, and
-// entrepot's mirrors in the suite's read-only form.
+// entrepot's mirrors in the suite's read-only form; entrepot by itself as it redirects and as it streams.
 
 import { randomBytes } from 'node:crypto'
 import type { Action } from '../../src/auth/account.ts'
 import { configured, type Login, makeLogin } from '../clients/account.ts'
 import type { Workspace } from '../clients/process.ts'
-import { Registry } from '../clients/registry.ts'
+import { Registry, type Vars } from '../clients/registry.ts'
 import { Upstream } from '../clients/upstream.ts'
 import { SampleUpstream } from '../../cli/upstream.ts'
 import { listenUpstream } from '../../cli/upstream-listener.ts'
-import { type Abilities, misreadManifests, seed } from './content.ts'
-import { type Combination, labelOf } from './plan.ts'
+import { misreadManifests, seed, type Storable } from './content.ts'
+import { type Abilities, type Combination, labelOf } from './plan.ts'
 import type { Settings } from './suite.ts'
 
 /** A registry that the suite is run against. */
@@ -20,11 +20,12 @@ export interface Candidate {
   readonly apis: readonly string[]
   /** Whether the suite may ask for everything that it knows. */
   readonly isInFull: boolean
-  /** Whether it has accounts, so that it can be asked by somebody. */
-  readonly hasLogin: boolean
+  readonly abilities: Abilities
   readonly settingsOf: (combination: Combination) => Settings
+  /** The entrepot that is asked in a combination; the sample upstream is none. */
+  readonly registryOf?: (combination: Combination) => Registry
   /** What is wrong that the suite does not see. */
-  readonly check: () => Promise<readonly string[]>
+  readonly check: (combination: Combination) => Promise<readonly string[]>
 }
 
 const READ_APIS = [
@@ -77,17 +78,23 @@ const READ_ONLY = {
 
 const EVERYTHING: readonly Action[] = ['pull', 'push', 'delete']
 
+/** One configuration twice: as `npm start` has it, and with every blob streamed. */
+interface Pair {
+  readonly redirecting: Registry
+  readonly streaming: Registry
+}
+
 /** Starts them all. */
 export async function startCandidates(workspace: Workspace): Promise<readonly Candidate[]> {
   const sample = await listenUpstream(new SampleUpstream().handle)
   workspace.onClose(() => sample.close())
   const debian = await Upstream.start(workspace, 'docker-registry')
-  const mirror = await Registry.start(workspace, 'mirror', {
+  const mirrors = await startPair(workspace, 'mirror', {
     UPSTREAMS: { 'sample.test': { url: sample.url }, 'debian.test': { url: debian.url } },
     DEFAULT_UPSTREAM: '',
   })
   const login = await makeLogin(workspace, 'suite')
-  const hosted = await Registry.start(workspace, 'hosted', {
+  const hosted = await startPair(workspace, 'hosted', {
     UPSTREAMS: {},
     DEFAULT_UPSTREAM: '',
     HOSTED: [
@@ -100,14 +107,19 @@ export async function startCandidates(workspace: Workspace): Promise<readonly Ca
     ACCOUNTS: [await configured(login, [{ repositories: ['private/**'], actions: EVERYTHING }])],
   })
   return [
-    candidateInFull('entrepot, hosted', hosted.host, login),
-    candidateInFull('sample upstream', new URL(sample.url).host),
-    await mirrorCandidate(mirror, 'sample.test', {
+    hostedCandidate(hosted, login),
+    {
+      name: 'sample upstream',
+      ...IN_FULL,
+      abilities: { hasLogin: false, hasRedirects: false },
+      settingsOf: (combination) => newRepositories(new URL(sample.url).host, combination),
+    },
+    await mirrorCandidate(mirrors, 'sample.test', {
       url: sample.url,
       sha512: true,
       referrers: true,
     }),
-    await mirrorCandidate(mirror, 'debian.test', {
+    await mirrorCandidate(mirrors, 'debian.test', {
       url: debian.url,
       sha512: false,
       referrers: false,
@@ -115,51 +127,70 @@ export async function startCandidates(workspace: Workspace): Promise<readonly Ca
   ]
 }
 
-/** With a login, also of repositories that are its alone. */
-function candidateInFull(name: string, host: string, login?: Login): Candidate {
+async function startPair(workspace: Workspace, name: string, vars: Vars): Promise<Pair> {
   return {
-    name,
-    apis: EVERY_API,
-    isInFull: true,
-    hasLogin: login !== undefined,
-    settingsOf: (combination) => {
-      const pattern = combination.isSparse ? 'sparse' : 'conformance'
-      const owner = combination.hasLogin ? 'private/' : ''
-      // New in every run, so that what another has left, and deleted, cannot matter.
-      const run = `${owner}${pattern}/${randomBytes(4).toString('hex')}/${labelOf(combination)}`
-      const prefix = run.replaceAll(' ', '-')
-      return {
-        OCI_REGISTRY: host,
-        OCI_REPO1: `${prefix}/first`,
-        OCI_REPO2: `${prefix}/second`,
-        ...(combination.hasLogin &&
-          login && { OCI_USERNAME: login.name, OCI_PASSWORD: login.secret }),
-      }
-    },
-    check: async () => [],
+    redirecting: await Registry.start(workspace, `${name}-redirecting`, vars),
+    streaming: await Registry.start(workspace, `${name}-streaming`, { ...vars, REDIRECT: 'never' }),
   }
 }
 
+function choose({ redirecting, streaming }: Pair, { isRedirected }: Combination): Registry {
+  return isRedirected ? redirecting : streaming
+}
+
+const IN_FULL = {
+  apis: EVERY_API,
+  isInFull: true,
+  check: async () => [],
+} as const satisfies Partial<Candidate>
+
+/** With a login, of repositories that are its alone. */
+function hostedCandidate(pair: Pair, { name, secret }: Login): Candidate {
+  const registryOf = (combination: Combination): Registry => choose(pair, combination)
+  return {
+    name: 'entrepot, hosted',
+    ...IN_FULL,
+    abilities: { hasLogin: true, hasRedirects: true },
+    registryOf,
+    settingsOf: (combination) => ({
+      ...newRepositories(registryOf(combination).host, combination),
+      ...(combination.hasLogin && { OCI_USERNAME: name, OCI_PASSWORD: secret }),
+    }),
+  }
+}
+
+/** New in every run, so that what another has left, and deleted, cannot matter. */
+function newRepositories(host: string, combination: Combination): Settings {
+  const pattern = combination.isSparse ? 'sparse' : 'conformance'
+  const owner = combination.hasLogin ? 'private/' : ''
+  const run = `${owner}${pattern}/${randomBytes(4).toString('hex')}/${labelOf(combination)}`
+  const prefix = run.replaceAll(' ', '-')
+  return { OCI_REGISTRY: host, OCI_REPO1: `${prefix}/first`, OCI_REPO2: `${prefix}/second` }
+}
+
 async function mirrorCandidate(
-  registry: Registry,
+  pair: Pair,
   host: string,
-  upstream: Abilities & { readonly url: string },
+  upstream: Storable & { readonly url: string },
 ): Promise<Candidate> {
   const repository = 'conformance/read'
   const { settings, manifests } = await seed(upstream.url, repository, upstream)
   const name = `${host}/${repository}`
+  const registryOf = (combination: Combination): Registry => choose(pair, combination)
   return {
     name: `entrepot, mirror of ${host}`,
     apis: READ_APIS,
     isInFull: false,
-    hasLogin: false,
-    settingsOf: () => ({
+    abilities: { hasLogin: false, hasRedirects: true },
+    registryOf,
+    settingsOf: (combination) => ({
       ...READ_ONLY,
       ...settings,
-      OCI_REGISTRY: registry.host,
+      OCI_REGISTRY: registryOf(combination).host,
       OCI_REPO1: name,
       OCI_REPO2: `${host}/conformance/other`,
     }),
-    check: () => misreadManifests(`${registry.url}/v2/${name}`, manifests),
+    check: (combination) =>
+      misreadManifests(`${registryOf(combination).url}/v2/${name}`, manifests),
   }
 }

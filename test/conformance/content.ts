@@ -7,7 +7,7 @@ import { pushBlob, pushImage, pushManifest } from '../clients/push.ts'
 import type { Settings } from './suite.ts'
 
 /** What an upstream cannot store limits what it can be seeded with. */
-export interface Abilities {
+export interface Storable {
   readonly sha512: boolean
   /** Whether it answers `/referrers/`; else it is given the referrers tag. */
   readonly referrers: boolean
@@ -24,7 +24,7 @@ export interface Seeded {
 export async function seed(
   upstream: string,
   repository: string,
-  abilities: Abilities,
+  storable: Storable,
 ): Promise<Seeded> {
   const oci = buildImage(repository)
   const docker = { ...buildImage(repository, { format: 'docker' }), tag: 'docker' }
@@ -38,9 +38,9 @@ export async function seed(
   await pushTo(artifact.manifest.digest, artifact.manifest)
   const nested = nest(oci.top)
   await pushTo('nested', nested)
-  if (!abilities.referrers) await pushTo(oci.top.digest.replace(':', '-'), artifact.referrers)
+  if (!storable.referrers) await pushTo(oci.top.digest.replace(':', '-'), artifact.referrers)
   const extra = [content('application/octet-stream', new Uint8Array())]
-  if (abilities.sha512) extra.push(sha512(randomBytes(1000)))
+  if (storable.sha512) extra.push(sha512(randomBytes(1000)))
   for (const blob of extra) await pushBlob(upstream, repository, blob)
   const platforms = images.flatMap((image) => image.platforms)
   const tagged = [...images.map(({ tag, top }) => [tag, top] as const), ['nested', nested] as const]

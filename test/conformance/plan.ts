@@ -11,10 +11,20 @@ export interface Combination {
   readonly isSparse: boolean
   /** Whether nobody may do anything without a login. */
   readonly hasLogin: boolean
+  /** Whether blobs are read from storage after a redirect, or streamed. */
+  readonly isRedirected: boolean
 }
 
-/** What is asked, whoever asks it. */
-type Content = Omit<Combination, 'hasLogin'>
+/** What is asked, whoever asks it, and from wherever blobs come. */
+type Content = Pick<Combination, 'version' | 'isSparse'>
+
+/** What not every registry has. */
+export interface Abilities {
+  /** Accounts, so that it can be asked by somebody. */
+  readonly hasLogin: boolean
+  /** Storage that clients can be sent to. */
+  readonly hasRedirects: boolean
+}
 
 /** What a command line asked for. */
 export type Arguments =
@@ -25,17 +35,26 @@ const USAGE = 'usage: npm run conformance [-- --all]'
 
 const VERSIONS: readonly Version[] = ['1.0', '1.1', 'dev']
 
-/** What is run before every change lands. */
+/**
+ * What is run before every change lands. The released versions are redirected, as the registry is by default, one of
+ * them with a login, which must not follow to storage. dev streamed asks for all that they ask for streamed.
+ */
 const BY_DEFAULT: readonly Combination[] = [
-  { version: '1.0', isSparse: false, hasLogin: false },
-  { version: '1.1', isSparse: false, hasLogin: false },
-  { version: 'dev', isSparse: true, hasLogin: false },
-  { version: 'dev', isSparse: true, hasLogin: true },
+  { version: '1.0', isSparse: false, hasLogin: true, isRedirected: true },
+  { version: '1.1', isSparse: false, hasLogin: false, isRedirected: true },
+  { version: 'dev', isSparse: true, hasLogin: false, isRedirected: false },
+  { version: 'dev', isSparse: true, hasLogin: true, isRedirected: false },
 ]
 
+/**
+ * Every combination but dev redirected: dev wants a `Docker-Content-Digest` on the last answer, which is storage's, and
+ * S3 has no such header.
+ */
 const ALL: readonly Combination[] = VERSIONS.flatMap((version) =>
-  [false, true].flatMap((isSparse) =>
-    [false, true].map((hasLogin) => ({ version, isSparse, hasLogin })),
+  (version === 'dev' ? [false] : [false, true]).flatMap((isRedirected) =>
+    [false, true].flatMap((isSparse) =>
+      [false, true].map((hasLogin) => ({ version, isSparse, hasLogin, isRedirected })),
+    ),
   ),
 )
 
@@ -46,9 +65,28 @@ export function parseArguments(given: readonly string[]): Arguments {
   return { ok: true, combinations: given.length > 0 ? ALL : BY_DEFAULT }
 }
 
+/** The combinations as a registry can be asked in them, each once. */
+export function fitting(
+  combinations: readonly Combination[],
+  { hasLogin, hasRedirects }: Abilities,
+): readonly Combination[] {
+  const able = combinations.map((one) => ({
+    ...one,
+    hasLogin: one.hasLogin && hasLogin,
+    isRedirected: one.isRedirected && hasRedirects,
+  }))
+  return [...new Map(able.map((one) => [labelOf(one), one])).values()]
+}
+
 /** A combination as figures are printed under it, and fit for a file name. */
-export function labelOf({ version, isSparse, hasLogin }: Combination): string {
-  return `${version}${isSparse ? ' sparse' : ''}${hasLogin ? ' with login' : ''}`
+export function labelOf({ version, isSparse, hasLogin, isRedirected }: Combination): string {
+  const words = [
+    version,
+    ...(isSparse ? ['sparse'] : []),
+    ...(hasLogin ? ['with login'] : []),
+    ...(isRedirected ? ['redirected'] : []),
+  ]
+  return words.join(' ')
 }
 
 /** A combination as the suite's environment variables. */
@@ -73,4 +111,16 @@ export function leftOut({ version, isSparse }: Content): ReadonlyMap<string, str
     ...(version === '1.0' ? because('new in 1.1', 'Blob anonymous mount', 'Referrers') : []),
     ...(isSparse ? [] : because('needs OCI_DATA_SPARSE', 'Sparse Manifests')),
   ])
+}
+
+/** What is wrong with how blobs were read, by the registry's own count. */
+export function misdelivered(
+  { isRedirected }: Pick<Combination, 'isRedirected'>,
+  { redirected, streamed }: { readonly redirected: number; readonly streamed: number },
+): readonly string[] {
+  if (isRedirected) return redirected > 0 ? [] : ['no blob was redirected']
+  return [
+    ...(redirected > 0 ? [`${redirected} blobs were redirected`] : []),
+    ...(streamed > 0 ? [] : ['no blob was streamed']),
+  ]
 }

@@ -2,8 +2,17 @@
 // figures for each, and for one that is not good enough everything that is wrong.
 
 import { Workspace } from '../clients/process.ts'
+import { deliveries, textOf } from '../clients/deliveries.ts'
 import { type Candidate, startCandidates } from './candidates.ts'
-import { type Combination, environmentOf, labelOf, leftOut, parseArguments } from './plan.ts'
+import {
+  type Combination,
+  environmentOf,
+  fitting,
+  labelOf,
+  leftOut,
+  misdelivered,
+  parseArguments,
+} from './plan.ts'
 import { figuresOf, shortcomings } from './report.ts'
 import { installSuite, resultsOf, runSuite } from './suite.ts'
 
@@ -11,9 +20,7 @@ async function run(workspace: Workspace, combinations: readonly Combination[]): 
   const program = await installSuite(workspace)
   let isGood = true
   for (const candidate of await startCandidates(workspace)) {
-    for (const combination of combinations.filter(
-      ({ hasLogin }) => candidate.hasLogin || !hasLogin,
-    )) {
+    for (const combination of fitting(combinations, candidate.abilities)) {
       isGood = (await runOne(workspace, program, { candidate, combination })) && isGood
     }
   }
@@ -25,16 +32,24 @@ async function runOne(
   program: string,
   { candidate, combination }: { candidate: Candidate; combination: Combination },
 ): Promise<boolean> {
-  const { apis, isInFull, settingsOf, check } = candidate
+  const { apis, isInFull, settingsOf, registryOf, check } = candidate
   const name = `${candidate.name}, ${labelOf(combination)}`
   const settings = { ...environmentOf(combination), ...settingsOf(combination) }
   const startedAt = Date.now()
-  const report = await runSuite(workspace, program, { name, settings })
+  const running = runSuite(workspace, program, { name, settings })
+  const delivered =
+    registryOf && (await deliveries(registryOf(combination), undefined, () => running))
+  const report = await running
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1)
   const expectation = { asked: apis, isInFull, leftOut: leftOut(combination) }
-  const causes = [...shortcomings(report, expectation), ...(await check())]
+  const causes = [
+    ...shortcomings(report, expectation),
+    ...(delivered ? misdelivered(combination, delivered) : []),
+    ...(await check(combination)),
+  ]
   const isGood = causes.length === 0
-  write(`${isGood ? 'ok  ' : 'FAIL'} ${name}: ${figuresOf(report)}, ${seconds} s`)
+  const blobs = delivered ? `, ${textOf(delivered)}` : ''
+  write(`${isGood ? 'ok  ' : 'FAIL'} ${name}: ${figuresOf(report)}${blobs}, ${seconds} s`)
   if (!isGood) {
     const crash = report.counts.size === 0 ? [report.text] : []
     const bugs = workspace.linesOf('entrepot').filter((line) => line.includes('"request-failed"'))

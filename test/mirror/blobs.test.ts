@@ -11,9 +11,10 @@ import type { BlobAnswer, FillStub } from '../../src/mirror/blobs.ts'
 import { PATIENCE } from '../../src/mirror/patience.ts'
 import type { Patience } from '../../src/mirror/patience.ts'
 import { BlobStore } from '../../src/storage/blobs.ts'
+import type { StorageKey } from '../../src/storage/keys.ts'
 import { KiB, MiB, addSampleBlob, expectBytes, openBody } from '../support/blob.ts'
 import type { Body } from '../support/blob.ts'
-import { silence } from '../support/broken.ts'
+import { broken, silence } from '../support/broken.ts'
 import { SECOND } from '../support/clock.ts'
 import { IMPATIENCE } from '../support/fill.ts'
 import { startUpstream } from '../support/internet.ts'
@@ -32,7 +33,9 @@ const NEVER = silence()
 interface Stage {
   readonly upstream: SampleUpstream
   readonly bytes: Uint8Array
-  readonly get: (range?: typeof AHEAD) => Promise<BlobAnswer>
+  readonly get: (range?: typeof AHEAD, wants?: 'bytes' | 'place') => Promise<BlobAnswer>
+  /** Where the blob would be stored. */
+  readonly key: StorageKey
   /** How many times work was deferred. */
   readonly deferred: () => number
   /** Ids of detours that were ended. */
@@ -45,9 +48,10 @@ async function stage(
   stub: Partial<FillStub>,
   patience: Partial<Patience>,
   admission: Admission = { ok: true },
+  stored: R2Bucket = env.BLOBS,
 ): Promise<Stage> {
   const upstream = startUpstream()
-  const { bytes, digest } = await addSampleBlob(upstream, SIZE)
+  const { bytes, digest, key } = await addSampleBlob(upstream, SIZE)
   const { client } = connect(upstreamFrom(), { network: network({ 'one.test': upstream }) })
   const work: Promise<unknown>[] = []
   const ended: string[] = []
@@ -57,7 +61,7 @@ async function stage(
       name: { host: 'one.test', repository: repository('a/b') },
       client,
       bucket: env.BLOBS,
-      blobs: new BlobStore(env.BLOBS),
+      blobs: new BlobStore(stored),
       fillOf: () => ({
         join: async () => undefined,
         begin: async () => fill,
@@ -80,7 +84,8 @@ async function stage(
   return {
     upstream,
     bytes,
-    get: (range) => blobs.get(digest, { wants: 'bytes', range }),
+    get: (range, wants = 'bytes') => blobs.get(digest, { wants, range }),
+    key,
     deferred: () => work.length,
     ended,
     settle: async () => void (await Promise.all(work)),
@@ -178,5 +183,58 @@ describe('headers', () => {
     expect(lookup + begin + lookup).toBeLessThanOrEqual(answer)
     expect(news).toBeLessThan(begin)
     expect(headers).toBeLessThan(news)
+  })
+})
+
+describe('the place of a blob', () => {
+  it('is where it is stored, without bytes and without the object of its fill', async () => {
+    const join = vi.fn<FillStub['join']>(async () => undefined)
+    const { bytes, get, key } = await stage({ join }, {})
+    await env.BLOBS.put(key, bytes)
+    const place = { key, size: SIZE }
+    const found = { ok: true, size: SIZE, place, body: undefined, outcome: 'hit' }
+    expect(await get(undefined, 'place')).toMatchObject(found)
+    expect(await get(AHEAD, 'place')).toMatchObject(found)
+    expect(join).not.toHaveBeenCalled()
+  })
+
+  it('is unknown while it is filled: the bytes come instead', async () => {
+    const { get, settle } = await stage({}, {})
+    const answer = await get(undefined, 'place')
+    expect(answer).toMatchObject({ ok: true, place: undefined, outcome: 'fill' })
+    await bodyOf(answer).cancel()
+    await settle()
+  })
+
+  it('is known to whoever has waited for the fill', async () => {
+    const key = Promise.withResolvers<StorageKey>()
+    const begin = async () => {
+      await env.BLOBS.put(await key.promise, new Uint8Array(10))
+      return { state: 'stored', size: 10 } as const
+    }
+    const staged = await stage({ begin }, {})
+    key.resolve(staged.key)
+    expect(await staged.get(undefined, 'place')).toMatchObject({
+      place: { key: staged.key, size: 10 },
+      outcome: 'fill',
+    })
+  })
+
+  it('is unknown while storage does not say: the bytes come from the upstream', async () => {
+    const bucket = broken(env.BLOBS, { head: silence })
+    const { bytes, get, settle } = await stage({}, { lookup: 20 }, { ok: true }, bucket)
+    const answer = await get(undefined, 'place')
+    expect(answer).toMatchObject({ ok: true, place: undefined, outcome: 'direct' })
+    expectBytes(await bodyOf(answer).rest(), bytes)
+    await settle()
+  })
+
+  it('is unknown while nobody can fill it: the bytes come from the upstream', async () => {
+    const begin = () => Promise.reject(new Error('the object is away'))
+    const { bytes, get, settle } = await stage({ begin }, {})
+    const answer = await get(undefined, 'place')
+    expect(answer).toMatchObject({ ok: true, place: undefined, outcome: 'direct' })
+    expectBytes(await bodyOf(answer).rest(), bytes)
+    await settle()
   })
 })

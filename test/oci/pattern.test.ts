@@ -1,8 +1,8 @@
-// Patterns over repository names and tags.
+// Patterns over repository names, tags and any other text.
 
 import { describe, expect, it } from 'vitest'
 
-import { parsePattern, parseTagPattern } from '../../src/oci/pattern.ts'
+import { parsePattern, parseTagPattern, parseTextPattern } from '../../src/oci/pattern.ts'
 
 describe('parsePattern', () => {
   it.each([
@@ -101,4 +101,35 @@ describe('parseTagPattern', () => {
       expect(parseTagPattern(text)).toBeUndefined()
     },
   )
+})
+
+describe('parseTextPattern', () => {
+  it.each([
+    { text: 'registry.test', other: 'registry.test', want: true },
+    { text: 'registry.test', other: 'registryxtest', want: false },
+    { text: 'Registry.TEST', other: 'registry.test', want: true },
+    { text: 'registry.test', other: 'REGISTRY.Test', want: true },
+    { text: '*.test', other: 'a.b.test', want: true },
+    { text: '*.test', other: '.test', want: true },
+    { text: '*.test', other: 'a.test.evil', want: false },
+    { text: 'docker/*', other: 'docker/29.5.3 go/go1.26 (linux)', want: true },
+    { text: 'docker/*', other: 'moby docker/29', want: false },
+    { text: '*docker/*', other: 'moby docker/29', want: true },
+    { text: '*(linux*', other: 'docker/29 (Linux; amd64)', want: true },
+    { text: 'a**b', other: 'ab', want: true },
+    { text: '*', other: '', want: true },
+    { text: 'a', other: '', want: false },
+    { text: '[::1]', other: '[::1]', want: true },
+    { text: '^a.*$', other: 'ab', want: false },
+  ])('$text on "$other": $want', ({ text, other, want }) => {
+    const pattern = parseTextPattern(text)
+    expect(pattern.text).toBe(text)
+    expect(pattern.matches(other)).toBe(want)
+  })
+
+  it('T119: is quick on stars', () => {
+    const start = performance.now()
+    expect(parseTextPattern(`${'a*'.repeat(5000)}b`).matches('a'.repeat(2000))).toBe(false)
+    expect(performance.now() - start).toBeLessThan(500)
+  })
 })
