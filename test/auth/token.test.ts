@@ -40,7 +40,9 @@ const REFRESH_CLAIMS = {
   grants: [{ repositories: ['hosted/**'], actions: ['pull', 'push'] }],
   entry: 'mark',
 }
-const GOOD = { ok: true, subject: 'ci', version: '1', access: ACCESS }
+/** With `exp`, and a minute that clocks may differ by. */
+const UNTIL = (SECONDS + 360) * 1000
+const GOOD = { ok: true, subject: 'ci', version: '1', access: ACCESS, until: UNTIL }
 const INVALID = { ok: false, reason: 'invalid' }
 
 let key: SigningKey & VerifyingKey
@@ -107,7 +109,7 @@ describe('an access token', () => {
   ] as const)('is good: $name', async ({ subject, version, access }) => {
     const claims = { subject, version, access }
     const { token } = await signAccess(claims, signer())
-    expect(await verifyAccess(token, verifier())).toEqual({ ok: true, ...claims })
+    expect(await verifyAccess(token, verifier())).toEqual({ ok: true, ...claims, until: UNTIL })
   })
 
   it('is good while its key signs no more but is still known', async () => {

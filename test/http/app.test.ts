@@ -10,6 +10,8 @@ import type { SampleUpstream } from '../../cli/upstream.ts'
 import { refusalOf } from '../support/answer.ts'
 import { MINUTE, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
+import { contentOf, locationOf, startHosted } from '../support/hosted-registry.ts'
+import type { HostedRegistry } from '../support/hosted-registry.ts'
 import { goOnline, startUpstream } from '../support/internet.ts'
 import { isolate } from '../support/isolate.ts'
 import type { LogLine } from '../support/isolate.ts'
@@ -367,6 +369,126 @@ describe('every answer', () => {
     expect(answer.headers.get('docker-content-digest')).toBe(image.digest)
     await answer.bytes()
     expect(printed.filter(({ event }) => event === 'request')).toHaveLength(1)
+  })
+})
+
+interface Told {
+  readonly name: string
+  readonly ask: (registry: HostedRegistry) => Promise<Response>
+  readonly status: number
+  /** What the log calls bytes. */
+  readonly bytes: number | 'all of the answer' | undefined
+}
+
+const SMALL = new TextEncoder().encode('abcdefgh')
+const LAYER_PATH = '/v2/hosted/a/blobs'
+
+async function pushSmall({ pushBlob }: HostedRegistry): Promise<string> {
+  const { digest } = await pushBlob('hosted/a', await contentOf(SMALL))
+  return `${LAYER_PATH}/${digest}`
+}
+
+const TOLD: readonly Told[] = [
+  {
+    name: 'a blob',
+    ask: async (registry) => registry.get(await pushSmall(registry)),
+    status: 200,
+    bytes: 8,
+  },
+  {
+    name: 'a range',
+    ask: async (registry) => registry.get(await pushSmall(registry), { range: 'bytes=2-4' }),
+    status: 206,
+    bytes: 3,
+  },
+  {
+    name: 'HEAD of a blob',
+    ask: async (registry) => registry.head(await pushSmall(registry)),
+    status: 200,
+    bytes: undefined,
+  },
+  {
+    name: 'a blob that the client has',
+    ask: async (registry) => registry.get(await pushSmall(registry), { 'if-none-match': '*' }),
+    status: 304,
+    bytes: undefined,
+  },
+  {
+    name: 'a manifest that the client has',
+    ask: (registry) => registry.get(`${STEM}/manifests/v1`, { 'if-none-match': '*' }),
+    status: 304,
+    bytes: undefined,
+  },
+  {
+    name: 'HEAD of what is absent',
+    ask: (registry) => registry.head(`${LAYER_PATH}/${ABSENT}`),
+    status: 404,
+    bytes: undefined,
+  },
+  { name: 'health', ask: (registry) => registry.get('/healthz'), status: 200, bytes: 3 },
+  {
+    name: 'a session',
+    ask: (registry) => registry.send('POST', `${LAYER_PATH}/uploads/`),
+    status: 202,
+    bytes: 0,
+  },
+  {
+    name: 'a second chunk',
+    ask: async (registry) => {
+      const first = await registry.patch(await registry.open('hosted/a'), SMALL, 0)
+      return registry.patch(locationOf(first), SMALL, 8)
+    },
+    status: 202,
+    bytes: 16,
+  },
+  {
+    name: 'the end of an upload',
+    ask: async (registry) => {
+      const { bytes, digest } = await contentOf(SMALL)
+      return registry.close(await registry.open('hosted/a'), digest, { bytes })
+    },
+    status: 201,
+    bytes: 8,
+  },
+  {
+    name: 'a wrong end of an upload',
+    ask: async (registry) => {
+      const location = await registry.open('hosted/a')
+      return registry.close(location, ABSENT, { bytes: SMALL })
+    },
+    status: 400,
+    bytes: 'all of the answer',
+  },
+  {
+    name: 'a session that is given up',
+    ask: async (registry) => registry.send('DELETE', await registry.open('hosted/a')),
+    status: 204,
+    bytes: undefined,
+  },
+  {
+    name: 'a deleted blob',
+    ask: async (registry) => registry.send('DELETE', await pushSmall(registry)),
+    status: 202,
+    bytes: 0,
+  },
+]
+
+describe('bytes in the log', () => {
+  it.each(TOLD)('$name: $bytes', async ({ ask, status, bytes }) => {
+    const registry = startHosted()
+    const answer = await ask(registry)
+    expect(answer.status).toBe(status)
+    const { byteLength } = await answer.bytes()
+    await registry.settle()
+    const want = bytes === 'all of the answer' ? byteLength : bytes
+    expect(registry.lines('request').at(-1)).toHaveProperty('bytes', want)
+  })
+
+  it('a pushed manifest: what it holds', async () => {
+    const registry = startHosted()
+    const answer = await registry.putManifest('/v2/sparse/a/manifests/v1', image.bytes)
+    expect(answer.status).toBe(201)
+    expect(registry.lines('request')).toMatchObject([{ bytes: image.bytes.byteLength }])
   })
 })
 
