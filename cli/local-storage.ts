@@ -2,12 +2,11 @@
 // loopback, by keys that are made anew at each start.
 
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 
 import type { Json, V4WorkerOptionsShape } from 'miniflare'
 
 import { isLoopbackHost } from '../src/oci/host.ts'
+import { listenForStorage } from './storage-front.ts'
 
 /** Where Miniflare answers S3 requests, before the bucket. */
 const S3_PATH = '/cdn-cgi/local/r2/s3'
@@ -17,12 +16,13 @@ type Bound = Pick<V4WorkerOptionsShape, 'r2Buckets'>
 
 /** How a registry's storage is to be started. */
 export interface LocalStorage {
-  /** Of Miniflare's entry worker; 0 for any. */
-  readonly port: number
   /** What the Worker is to be told. */
   readonly settings: Readonly<Record<string, Json>>
   /** The buckets of the Worker, with the keys by which they are to be read. */
   readonly buckets: (declared: Bound) => Bound
+  /** Lets clients in, once Miniflare's entry worker listens on this port. */
+  readonly open: (entry: number) => void
+  readonly close: () => Promise<void>
 }
 
 /**
@@ -37,19 +37,25 @@ export async function storageFor(
     (name) => settings[name] !== undefined && settings[name] !== '',
   )
   if (isElsewhere || !isLoopbackHost(host)) {
-    return { port: 0, settings: {}, buckets: () => ({}) }
+    return {
+      settings: {},
+      buckets: () => ({}),
+      open: () => undefined,
+      close: async () => undefined,
+    }
   }
-  const port = await freePort()
+  const { port, open, close } = await listenForStorage(`${S3_PATH}/`)
   const accessKeyId = randomBytes(16).toString('hex')
   const secretAccessKey = randomBytes(32).toString('hex')
   return {
-    port,
     settings: {
       S3_ENDPOINT: `http://localhost:${port}${S3_PATH}`,
       S3_ACCESS_KEY_ID: accessKeyId,
       S3_SECRET_ACCESS_KEY: secretAccessKey,
     },
     buckets: (declared) => withCredentials(declared, { accessKeyId, secretAccessKey }),
+    open,
+    close,
   }
 }
 
@@ -65,15 +71,4 @@ function withCredentials(
     return [name, { ...declared, s3Credentials }] as const
   })
   return { r2Buckets: Object.fromEntries(withKeys) }
-}
-
-/** A port of loopback that is free now. The Worker has to know it before Miniflare listens. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port was given')
-  return address.port
 }

@@ -59,13 +59,20 @@ export async function serve(options: ServeOptions): Promise<Registry> {
     ...(accounts !== undefined && { ACCOUNTS: accounts }),
     ...storage.settings,
   }
-  const config = parseConfig(settings)
-  const miniflare = await start(options, worker, { settings, storage })
+  const miniflare = await start(options, worker, { settings, storage }).catch(
+    async (error: unknown) => {
+      await storage.close()
+      throw error
+    },
+  )
   return {
     url: await miniflare.unsafeGetDirectURL(worker.name),
-    config,
+    config: parseConfig(settings),
     administrator: accounts === undefined ? undefined : administratorFile(options.persistTo),
-    stop: () => miniflare.dispose(),
+    stop: async () => {
+      await miniflare.dispose()
+      await storage.close()
+    },
   }
 }
 
@@ -79,7 +86,7 @@ async function start(
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
-      port: storage.port,
+      port: 0,
       ...(inspectorPort !== undefined && { inspectorHost: '127.0.0.1', inspectorPort }),
       cf: false,
       telemetry: { enabled: false },
@@ -103,7 +110,8 @@ async function start(
     }),
   )
   try {
-    await miniflare.ready
+    const entry = await miniflare.ready
+    storage.open(Number(entry.port))
     isReady = true
     return miniflare
   } catch (error) {

@@ -28,7 +28,7 @@ import type { RedirectRules } from './config/redirect.ts'
 import type { NamedUpstream } from './config/upstream.ts'
 import { canonicalHost, readUpstream } from './config/upstream.ts'
 
-export type { RedirectRule } from './config/redirect.ts'
+export type { RedirectRule, RedirectRules } from './config/redirect.ts'
 export { ConfigError } from './config/setting.ts'
 
 /** What a registry runs with. */

@@ -147,7 +147,16 @@ function cold(stand: Stand): Contest {
   const proxy = fetched('distribution, proxy', async () =>
     (await stand.proxy()).base(REPOSITORIES.open),
   )
-  const bare: Contender = {
+  const put: Contender = {
+    name: 'bare Worker, one R2 put',
+    ready: async () => {
+      const all = await layers()
+      const base = `${(await stand.floor()).origin}${FLOOR_PATHS.put}`
+      return (round) =>
+        timed(() => stand.clients.call('put', { blobs: [at(all, round)], base, parallel: 1 }))
+    },
+  }
+  const fetchAndPut: Contender = {
     name: 'bare Worker, a fetch and an R2 put',
     ready: async () => {
       const all = await layers()
@@ -160,7 +169,8 @@ function cold(stand: Stand): Contest {
     unit: 'ms',
     rounds,
     comparisons: [
-      { row, of, against: bare, target: TARGET },
+      { row, of, against: put, target: TARGET },
+      { row, of, against: fetchAndPut },
       { row, of, against: proxy },
     ],
   }

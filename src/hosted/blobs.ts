@@ -80,6 +80,7 @@ export class HostedBlobs {
     if (content === undefined) return NOT_FOUND
     const answer = await this.#read(content, question)
     if (answer !== undefined) return answer
+    this.#given.seen.delete(content.id)
     // Another upload of the same bytes may have taken the place of those that were lost.
     const other = await answered(relocate(digest))
     const found = other && other.id !== content.id && (await this.#read(other, question))

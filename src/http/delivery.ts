@@ -3,7 +3,7 @@
 
 import { HEADER } from '../oci/header.ts'
 import { isLoopbackHost } from '../oci/host.ts'
-import type { Config, RedirectRule } from '../config.ts'
+import type { Config, RedirectRule, RedirectRules } from '../config.ts'
 import type { Exchange } from './exchange.ts'
 
 /** These speak of entity tags and dates of ours, which storage does not know. */
@@ -30,11 +30,25 @@ export function redirectEndpoint(
   const { headers } = exchange
   if (PRECONDITIONS.some((name) => headers.has(name))) return undefined
   if (!RANGE.test(headers.get(HEADER.range) ?? 'bytes=0-')) return undefined
-  // Behind a proxy the request does not show by what name its client knows this registry.
-  const { hostname } = publicURL ?? new URL(exchange.url)
-  const rule = redirect.rules.find((each) => matches(each, exchange, hostname))
-  if (rule?.isRedirected === false) return undefined
-  return nameFor(hostname, redirect.bucket.endpoint)
+  // Behind a proxy a request need not show by what name its client knows this registry, so neither may forbid it.
+  const hostnames = new Set([exchange.url, publicURL ?? exchange.url].map(hostnameOf))
+  const endpoints = [...hostnames].map((each) => endpointFor(each, exchange, redirect))
+  const [endpoint] = endpoints
+  return endpoints.every((each) => each?.href === endpoint?.href) ? endpoint : undefined
+}
+
+function hostnameOf(url: string | URL): string {
+  return new URL(url).hostname
+}
+
+/** The endpoint for a client that knows this registry by a name, if it is sent there at all. */
+function endpointFor(
+  hostname: string,
+  exchange: Exchange,
+  { rules, bucket }: RedirectRules,
+): URL | undefined {
+  const rule = rules.find((each) => matches(each, exchange, hostname))
+  return rule?.isRedirected === false ? undefined : nameFor(hostname, bucket.endpoint)
 }
 
 function matches(rule: RedirectRule, { headers, address }: Exchange, hostname: string): boolean {

@@ -49,6 +49,8 @@ export class Redirects {
     given: RedirectGiven,
   ): Promise<string | undefined> {
     const now = given.now()
+    // What nobody has asked for a whole period is not known any more.
+    if (now >= this.#askAt + GOOD_FOR) this.#isGood = false
     if (this.isAway(now)) return undefined
     const url = await this.#presigner.presign(blob, endpoint, now)
     if (url === undefined) return undefined
@@ -82,7 +84,9 @@ export class Redirects {
         within: WITHIN,
       })
       await discardBody(response)
-      return READABLE.has(response.status) ? undefined : `the endpoint answers ${response.status}`
+      // Of a bucket that was found before, one object has gone since it was seen.
+      const isRight = READABLE.has(response.status) || (this.#isGood && response.status === 404)
+      return isRight ? undefined : `the endpoint answers ${response.status}`
     } catch (error) {
       return error instanceof Error ? error.message : String(error)
     }

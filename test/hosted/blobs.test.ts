@@ -135,6 +135,16 @@ describe('the place of a blob', () => {
     expect((await blobs.get(blob.digest, PLACE)).ok).toBe(true)
   })
 
+  it('is forgotten as soon as somebody finds nothing there', async () => {
+    const blob = await store()
+    const { blobs } = blobsOf(blob)
+    await blobs.get(blob.digest, PLACE)
+    await env.BLOBS.delete(hostedContentKey(blob.content.id))
+    expect((await blobs.get(blob.digest, PLACE)).ok).toBe(true)
+    expect((await blobs.get(blob.digest, SIZE)).ok).toBe(false)
+    expect((await blobs.get(blob.digest, PLACE)).ok).toBe(false)
+  })
+
   it('is of each content its own', async () => {
     const [one, other] = [await store(), await store()]
     const seen = new Memory<true>(10)

@@ -191,9 +191,20 @@ describe('PUBLIC_URL says where a client is that a proxy has sent here', () => {
     { PUBLIC_URL: 'https://registry.test', S3_ENDPOINT: 'https://s3.registry.test' },
     { PUBLIC_URL: 'https://registry.test', S3_ENDPOINT: 'https://registry.test' },
     { PUBLIC_URL: 'https://registry.test', S3_ENDPOINT: R2, want: R2 },
-    { PUBLIC_URL: 'https://localhost:8443', S3_ENDPOINT: LOCAL, want: 'http://127.0.0.1:8123' },
+    // One of the two names would be the client's own.
+    { PUBLIC_URL: 'https://localhost:8443', S3_ENDPOINT: LOCAL, want: undefined },
+    { PUBLIC_URL: 'https://127.0.0.1:8443', S3_ENDPOINT: LOCAL, want: 'http://localhost:8123' },
   ])('$PUBLIC_URL: to $S3_ENDPOINT is $want', ({ want, ...vars }) => {
     expect(sentTo(vars, { origin: 'http://127.0.0.1:5050' })).toBe(want)
+  })
+
+  it('and a name that a client asks by itself counts too', () => {
+    const vars = { PUBLIC_URL: 'https://registry.test', S3_ENDPOINT: 'https://s3.other.test' }
+    expect(sentTo(vars, { origin: 'https://registry.test' })).toBe('https://s3.other.test')
+    expect(sentTo(vars, { origin: 'https://other.test' })).toBeUndefined()
+    const REDIRECT = [{ host: 'internal.test', redirect: 'never' }]
+    const origin = 'https://internal.test'
+    expect(sentTo({ ...vars, S3_ENDPOINT: R2, REDIRECT }, { origin })).toBeUndefined()
   })
 
   it('and is the host that a rule means', () => {

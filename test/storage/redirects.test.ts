@@ -247,6 +247,28 @@ describe('storage that answers', () => {
     expect(net.count()).toBe(2)
   })
 
+  it('but was not wanted for a whole period is as if nobody had asked it', async () => {
+    await locate()
+    const { release } = withheld()
+    clock += 120 * SECOND
+    const first = locate()
+    await vi.waitFor(() => expect(net.count()).toBe(2))
+    expect(await locate(OTHER)).toBeUndefined()
+    release(403)
+    expect(await first).toBeUndefined()
+    expect(deferred).toHaveLength(0)
+  })
+
+  it('is still good when an object has gone that was seen, unless it is the first', async () => {
+    await locate()
+    answer = failing(404)
+    clock += 60 * SECOND
+    await locate()
+    await settle()
+    expect(await locate(OTHER)).toBeDefined()
+    expect(lines).toEqual([])
+  })
+
   it('gives each client a URL of its own time', async () => {
     const first = await locate()
     clock += SECOND
