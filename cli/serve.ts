@@ -3,6 +3,7 @@
 // stored object, gets another port, on loopback only, where clients on this machine read blobs by presigned URLs.
 
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Json } from 'miniflare'
 import { Log, LogLevel, Miniflare, MiniflareCoreError, convertV4MiniflareOptions } from 'miniflare'
@@ -16,6 +17,9 @@ import type { WorkerDescription } from './worker-bundle.ts'
 import { storageFor } from './local-storage.ts'
 import type { LocalStorage } from './local-storage.ts'
 import { bundleWorker, describeWorker } from './worker-bundle.ts'
+
+/** The last lines of the log come so late at most (milliseconds; src/local-worker.ts). */
+const LAST_LINES = 50
 
 /** How to run a registry from a program. */
 export interface ServeOptions extends ServeArguments {
@@ -70,6 +74,7 @@ export async function serve(options: ServeOptions): Promise<Registry> {
     config: parseConfig(settings),
     administrator: accounts === undefined ? undefined : administratorFile(options.persistTo),
     stop: async () => {
+      await sleep(LAST_LINES)
       await miniflare.dispose()
       await storage.close()
     },

@@ -20,9 +20,8 @@ import { getUpstreams } from './upstreams.ts'
 const READ_METHODS = ['GET', 'HEAD']
 /** How a token is asked for. */
 const TOKEN_METHODS = ['GET', 'POST']
-const NO_QUERY = new URLSearchParams()
 
-/** What the platform gives with a request. */
+/** What the platform gives with a request. To Hono all of it is one binding, so that it is handed over unread. */
 interface Given {
   readonly env: Env
   readonly context: ExecutionContext
@@ -112,9 +111,10 @@ function startExchange(request: Request, now: Now, client: () => string): Exchan
   return {
     id: crypto.randomUUID(),
     method,
-    url,
+    // Without the path, which may hold a secret.
+    origin: url.slice(0, url.indexOf('/', url.indexOf('//') + 2)),
     client,
-    query: query === -1 ? NO_QUERY : new URLSearchParams(url.slice(query)),
+    query: new URLSearchParams(query === -1 ? '' : url.slice(query)),
     headers,
     body,
     now,

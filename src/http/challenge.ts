@@ -6,7 +6,6 @@ import { formatChallenge, formatScope } from '../oci/bearer.ts'
 import type { BearerChallenge } from '../oci/bearer.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import { originOf } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 
 /** A resource and what a token has to allow to do to it, in the words of scopes. */
@@ -20,8 +19,8 @@ export interface Need {
 export const CATALOG: Need = { type: 'registry', name: 'catalog', actions: ['*'] }
 
 /** The service that tokens are for: the host, and port, by which clients reach this registry. */
-export function serviceOf({ url }: Exchange, { publicURL }: Config): string {
-  return (publicURL ?? new URL(url)).host
+export function serviceOf({ origin }: Exchange, { publicURL }: Config): string {
+  return (publicURL ?? new URL(origin)).host
 }
 
 /** An answer that asks for a login, or for a better token. `error` only to whoever showed a token. */
@@ -31,7 +30,7 @@ export function unauthorized(
   { needs, error }: { readonly needs: readonly Need[]; readonly error: BearerChallenge['error'] },
 ): RegistryError {
   const challenge = formatChallenge({
-    realm: `${config.publicURL?.origin ?? originOf(exchange)}/token`,
+    realm: `${(config.publicURL ?? new URL(exchange.origin)).origin}/token`,
     service: serviceOf(exchange, config),
     scope: needs.map(formatNeed).join(' '),
     error,

@@ -14,6 +14,7 @@ const PRECONDITIONS = [
   HEADER.ifRange,
   HEADER.ifUnmodifiedSince,
 ]
+const FORWARDED = [HEADER.forwarded, HEADER.xForwardedFor]
 /* Storage answers any other `Range` with an error, also those that a server may ignore (RFC 9110 §14.2). */
 const RANGE = /^bytes=(?:\d+-\d*|-\d+)$/
 
@@ -31,7 +32,7 @@ export function redirectEndpoint(
   if (PRECONDITIONS.some((name) => headers.has(name))) return undefined
   if (!RANGE.test(headers.get(HEADER.range) ?? 'bytes=0-')) return undefined
   // Behind a proxy a request need not show by what name its client knows this registry, so neither may forbid it.
-  const hostnames = new Set([exchange.url, publicURL ?? exchange.url].map(hostnameOf))
+  const hostnames = new Set([exchange.origin, publicURL ?? exchange.origin].map(hostnameOf))
   const endpoints = [...hostnames].map((each) => endpointFor(each, exchange, redirect))
   const [endpoint] = endpoints
   return endpoints.every((each) => each?.href === endpoint?.href) ? endpoint : undefined
@@ -48,7 +49,11 @@ function endpointFor(
   { rules, bucket }: RedirectRules,
 ): URL | undefined {
   const rule = rules.find((each) => matches(each, exchange, hostname))
-  return rule?.isRedirected === false ? undefined : nameFor(hostname, bucket.endpoint)
+  if (rule?.isRedirected === false) return undefined
+  const isForwarded = FORWARDED.some((name) => exchange.headers.has(name))
+  // Whoever comes through a proxy on this machine need not be on it.
+  if (isForwarded && isLoopbackHost(bucket.endpoint.hostname)) return undefined
+  return nameFor(hostname, bucket.endpoint)
 }
 
 function matches(rule: RedirectRule, { headers, address }: Exchange, hostname: string): boolean {

@@ -22,8 +22,8 @@ const CACHE_STATUS: Readonly<Record<Outcome, string>> = {
 export interface Exchange {
   readonly id: string
   readonly method: string
-  /** That was asked for. */
-  readonly url: string
+  /** Of the URL that was asked for, as it was written. */
+  readonly origin: string
   readonly query: URLSearchParams
   readonly headers: Headers
   /** As it comes; whoever wants it reads it. */
@@ -42,11 +42,6 @@ export interface Exchange {
   bytes: number | undefined
   /** What the answer says that it holds (bytes). */
   length: number | undefined
-}
-
-/** The origin of the URL that was asked for. */
-export function originOf({ url }: Exchange): string {
-  return new URL(url).origin
 }
 
 /** Makes an answer, of fields as `HEADER` spells them; a HEAD gets the same ones and no body. */

@@ -18,6 +18,7 @@ export const HEADER = Object.freeze({
   dockerDistributionAPIVersion: 'Docker-Distribution-API-Version',
   dockerUploadUUID: 'Docker-Upload-UUID',
   etag: 'ETag',
+  forwarded: 'Forwarded',
   ifMatch: 'If-Match',
   ifModifiedSince: 'If-Modified-Since',
   ifNoneMatch: 'If-None-Match',
@@ -42,4 +43,5 @@ export const HEADER = Object.freeze({
   warning: 'Warning',
   wwwAuthenticate: 'WWW-Authenticate',
   xContentTypeOptions: 'X-Content-Type-Options',
+  xForwardedFor: 'X-Forwarded-For',
 } as const)

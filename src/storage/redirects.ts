@@ -2,7 +2,7 @@
 // read by the very URL that it would get, and again each minute.
 
 import type { Outbound } from '../outbound.ts'
-import { discardBody } from '../outbound.ts'
+import { discardBody, readWhole } from '../outbound.ts'
 import { isLoopbackHost } from '../oci/host.ts'
 import { HEADER } from '../oci/header.ts'
 import type { Seams } from '../seams.ts'
@@ -15,6 +15,8 @@ const GOOD_FOR = 60_000
 const BAD_FOR = 30_000
 /** A client waits for the first answer (milliseconds). */
 const WITHIN = 2000
+/** An error of storage is a few lines of XML (bytes). */
+const MAX_ERROR = 4096
 /** What storage answers to whoever may read an object: whole, in part, or, of an empty one, no part. */
 const READABLE = new Set([200, 206, 416])
 
@@ -72,6 +74,13 @@ export class Redirects {
     if (reason !== undefined) log('redirect-failed', { endpoint: new URL(url).host, reason })
   }
 
+  /** Whether this one object has gone since it was seen: that says nothing of storage, unlike a bucket that is not there. */
+  async #isGone(response: Response): Promise<boolean> {
+    if (response.status !== 404 || !this.#isGood) return false
+    const body = new TextDecoder().decode(await readWhole(response, MAX_ERROR, WITHIN))
+    return body.includes('<Code>NoSuchKey</Code>')
+  }
+
   /** Why a client could not read by this URL, if it could not. */
   async #failure(url: string, outbound: Outbound): Promise<string | undefined> {
     try {
@@ -83,9 +92,8 @@ export class Redirects {
         maxHops: 0,
         within: WITHIN,
       })
+      const isRight = READABLE.has(response.status) || (await this.#isGone(response))
       await discardBody(response)
-      // Of a bucket that was found before, one object has gone since it was seen.
-      const isRight = READABLE.has(response.status) || (this.#isGood && response.status === 404)
       return isRight ? undefined : `the endpoint answers ${response.status}`
     } catch (error) {
       return error instanceof Error ? error.message : String(error)

@@ -41,9 +41,13 @@ beforeEach(() => {
 })
 
 /** One request as it is written, and all that comes back until the connection ends. */
-async function send(target: string, fields: readonly string[] = []): Promise<string> {
+async function send(
+  target: string,
+  fields: readonly string[] = [],
+  { method = 'GET', host = `localhost:${front.port}` } = {},
+): Promise<string> {
   const socket = connect(front.port, '127.0.0.1')
-  const lines = [`GET ${target} HTTP/1.1`, 'Host: localhost:1', 'Connection: close', ...fields]
+  const lines = [`${method} ${target} HTTP/1.1`, `Host: ${host}`, 'Connection: close', ...fields]
   socket.write(`${lines.join('\r\n')}\r\n\r\n`)
   const chunks: Buffer[] = []
   socket.on('data', (chunk: Buffer) => void chunks.push(chunk))
@@ -65,7 +69,7 @@ describe('the front of storage', () => {
     expect(SEEN).toMatchObject([
       {
         url: `${PATH}bucket/a%20b?X-Amz-Signature=1`,
-        headers: { host: 'localhost:1', range: 'bytes=0-2' },
+        headers: { host: `localhost:${front.port}`, range: 'bytes=0-2' },
       },
     ])
   })
@@ -89,6 +93,28 @@ describe('the front of storage', () => {
     expect(SEEN).toEqual([])
   })
 
+  it.each([
+    'localhost',
+    'localhost:1',
+    'registry.test',
+    'localhost/cdn-cgi/local/r2/public/bucket/key?',
+    'localhost/cdn-cgi/local/r2/public/bucket/key#',
+    'localhost:PORT/cdn-cgi/local/r2/public/bucket/key?',
+    'localhost\\cdn-cgi\\local\\r2\\public\\bucket\\key?',
+    'x@localhost:PORT',
+    'LOCALHOST:PORT',
+    '',
+  ])('answers 404 to the host "%s", of which a URL would be made', async (host) => {
+    const written = host.replace('PORT', String(front.port))
+    expect(await send(`${PATH}bucket/key`, [], { host: written })).toMatch(/^HTTP\/1\.1 404 /)
+    expect(SEEN).toEqual([])
+  })
+
+  it.each(['PUT', 'POST', 'DELETE', 'OPTIONS'])('answers 405 to %s', async (method) => {
+    expect(await send(`${PATH}bucket/key`, [], { method })).toMatch(/^HTTP\/1\.1 405 /)
+    expect(SEEN).toEqual([])
+  })
+
   it('leaves out by what fields Miniflare lets itself be told another URL', async () => {
     await send(`${PATH}bucket/key`, [
       'MF-Original-URL: http://x/cdn-cgi/local/r2/public/bucket/key',
@@ -97,7 +123,15 @@ describe('the front of storage', () => {
       'X-Forwarded-Host: x',
     ])
     const [{ headers } = expect.fail('nothing came')] = SEEN
-    expect(Object.keys(headers).filter((name) => /^(?:mf|cf|x)-/.test(name))).toEqual([])
+    expect(Object.keys(headers).toSorted()).toEqual(['connection', 'host'])
+  })
+
+  it('listens wherever localhost leads', async () => {
+    const other = createServer()
+    other.listen(front.port, '::1')
+    const [error] = await once(other, 'error')
+    // A machine without IPv6 has nowhere else to listen.
+    expect(['EADDRINUSE', 'EADDRNOTAVAIL', 'EAFNOSUPPORT']).toContain(error.code)
   })
 
   it('breaks off where storage breaks off', async () => {
@@ -123,7 +157,7 @@ describe('the front of storage', () => {
       }
     })
     const socket = connect(front.port, '127.0.0.1')
-    socket.write(`GET ${PATH}bucket/key HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+    socket.write(`GET ${PATH}bucket/key HTTP/1.1\r\nHost: localhost:${front.port}\r\n\r\n`)
     await once(socket, 'data')
     socket.destroy()
     await over

@@ -53,7 +53,7 @@ function endpointFor(
   const exchange: Exchange = {
     id: 'id',
     method,
-    url: origin,
+    origin,
     query: new URLSearchParams(),
     headers: new Headers(headers),
     body: null,
@@ -196,6 +196,12 @@ describe('PUBLIC_URL says where a client is that a proxy has sent here', () => {
     { PUBLIC_URL: 'https://127.0.0.1:8443', S3_ENDPOINT: LOCAL, want: 'http://localhost:8123' },
   ])('$PUBLIC_URL: to $S3_ENDPOINT is $want', ({ want, ...vars }) => {
     expect(sentTo(vars, { origin: 'http://127.0.0.1:5050' })).toBe(want)
+  })
+
+  it.each(['X-Forwarded-For', 'Forwarded'])('and by %s nobody is on this machine', (name) => {
+    const asked = { origin: 'http://127.0.0.1:5050', headers: { [name]: '192.0.2.1' } }
+    expect(sentTo({ S3_ENDPOINT: LOCAL }, asked)).toBeUndefined()
+    expect(sentTo({ S3_ENDPOINT: R2 }, asked)).toBe(R2)
   })
 
   it('and a name that a client asks by itself counts too', () => {

@@ -306,7 +306,7 @@ function exchangeOf(changes: Partial<Exchange> = {}): Exchange {
   return {
     id: 'its-own',
     method: 'GET',
-    url: 'https://registry.test',
+    origin: 'https://registry.test',
     query: new URLSearchParams(),
     headers: new Headers(),
     body: null,

@@ -260,13 +260,24 @@ describe('storage that answers', () => {
   })
 
   it('is still good when an object has gone that was seen, unless it is the first', async () => {
+    const missing = (code: string) => async () =>
+      new Response(`<Error><Code>${code}</Code></Error>`, { status: 404 })
+    answer = missing('NoSuchKey')
+    expect(await locate()).toBeUndefined()
+    answer = ok
+    clock += 30 * SECOND
     await locate()
-    answer = failing(404)
+    answer = missing('NoSuchKey')
     clock += 60 * SECOND
     await locate()
     await settle()
     expect(await locate(OTHER)).toBeDefined()
-    expect(lines).toEqual([])
+    expect(lines).toHaveLength(1)
+    answer = missing('NoSuchBucket')
+    clock += 60 * SECOND
+    await locate()
+    await settle()
+    expect(await locate(OTHER)).toBeUndefined()
   })
 
   it('gives each client a URL of its own time', async () => {
