@@ -13,8 +13,9 @@ import type { S3Bucket } from './presign.ts'
 /** After an answer it is asked again so much later, and after a failure (milliseconds). */
 const GOOD_FOR = 60_000
 const BAD_FOR = 30_000
-/** A client waits for the first answer (milliseconds). */
+/** A client waits for the first answer; for those that follow nobody does (milliseconds). */
 const WITHIN = 2000
+const WITHIN_AGAIN = 10_000
 /** An error of storage is a few lines of XML (bytes). */
 const MAX_ERROR = 4096
 /** What storage answers to whoever may read an object: whole, in part, or, of an empty one, no part. */
@@ -90,7 +91,7 @@ export class Redirects {
         headers: { [HEADER.range]: 'bytes=0-0' },
         isLocal: isLoopbackHost(new URL(url).hostname),
         maxHops: 0,
-        within: WITHIN,
+        within: this.#isGood ? WITHIN_AGAIN : WITHIN,
       })
       const isRight = READABLE.has(response.status) || (await this.#isGone(response))
       await discardBody(response)

@@ -82,7 +82,7 @@ export async function capabilityRows(
 }
 
 /** No client is asked to log in. */
-const GONE = /not found|unknown|404/i
+const GONE = /not found|unknown|\b404\b/i
 
 async function cases(stage: LoginStage, daemon: Containerd): Promise<readonly Case[]> {
   const { workspace, plain } = stage

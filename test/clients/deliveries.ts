@@ -17,6 +17,12 @@ export interface Deliveries {
 /** The blob by which a registry's storage is tried. */
 const TRIED = content('application/octet-stream', Buffer.from('the first to be redirected\n'))
 
+/** Where a registry that hosts keeps it. */
+export const HOSTED_TRIED = 'hosted/tried'
+
+/** Storage that has failed is asked again after 30 s (milliseconds). */
+const RETRIED_WITHIN = 45_000
+
 /** How a registry comes to a blob that it can redirect to. */
 export interface Trial {
   /** Where the blob is pushed. */
@@ -39,19 +45,20 @@ export async function tryStorage(
   await expectReady(url, name, authorization)
 }
 
-/** The same after a restart. */
+/** The same after a restart, or after work under which storage may not have answered in time. */
 export async function retryStorage({ url }: Registry, name: string): Promise<void> {
   await expectReady(url, name)
 }
 
 async function expectReady(url: string, name: string, authorization?: string): Promise<void> {
   const headers = authorization === undefined ? {} : { Authorization: authorization }
-  await waitUntil('the registry redirects', async () => {
+  const isRedirecting = async (): Promise<boolean> => {
     const path = `/v2/${name}/blobs/${TRIED.digest}`
     const response = await fetch(`${url}${path}`, { redirect: 'manual', headers })
     await response.arrayBuffer()
     return response.status === 307
-  })
+  }
+  await waitUntil('the registry redirects', isRedirecting, RETRIED_WITHIN)
 }
 
 /** What an action was given of a repository's blobs, or of everybody's. The name may lack the upstream's host. */

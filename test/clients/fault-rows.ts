@@ -213,7 +213,7 @@ export async function outageRows(
       (error: unknown) => String(error),
     )
     if (failure === undefined) throw new Error('skopeo copied a name that does not exist')
-    expectEqual(`unknown manifest in ${failure}`, /manifest unknown|404/.test(failure), false)
+    expectEqual(`unknown manifest in ${failure}`, /manifest unknown|\b404\b/.test(failure), false)
   })
 }
 

@@ -7,7 +7,7 @@ import { link, mkdir, open, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ask } from './answers.ts'
 import { expectEqual } from './client.ts'
-import { expectRedirected } from './deliveries.ts'
+import { HOSTED_TRIED, expectRedirected, retryStorage } from './deliveries.ts'
 import { DockerDaemon } from './docker-daemon.ts'
 import { digestOf } from './image.ts'
 import { layoutFile, writeIndex } from './oci-layout.ts'
@@ -83,6 +83,7 @@ async function regctlRow(workspace: Workspace, target: Registry, archive: string
   await regctl.run(reference, ['image', 'copy', `ocidir://${layout}:${TAG}`, reference], options)
   laps.end('pushed')
   const back = await workspace.folderOf('large-regctl-back')
+  await retryStorage(target, HOSTED_TRIED)
   const blobs = await expectRedirected(target, repository, () =>
     regctl.run(reference, ['image', 'copy', reference, `ocidir://${back}:${TAG}`], options),
   )
@@ -108,6 +109,7 @@ async function dockerRow(workspace: Workspace, target: Registry, archive: string
   const [layer] = JSON.parse(await manifest.text()).layers
   expectEqual('whether the layer has more than 1 GiB', layer.size > GIBIBYTE, true)
   await daemon.empty()
+  await retryStorage(target, HOSTED_TRIED)
   const blobs = await expectRedirected(target, repository, () =>
     daemon.docker('pull', '--quiet', reference),
   )

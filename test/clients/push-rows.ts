@@ -183,7 +183,7 @@ async function expectNotFound(pull: Promise<void>): Promise<void> {
     (error: unknown) => String(error),
   )
   if (failure === undefined) throw new Error('what was deleted was pulled')
-  expectEqual(`"not found" in ${failure}`, /not found|unknown|404/i.test(failure), true)
+  expectEqual(`"not found" in ${failure}`, /not found|unknown|\b404\b/i.test(failure), true)
 }
 
 function megabytes(bytes: number): string {

@@ -2,7 +2,7 @@
 // of clients that push begin with `push`, those about logins with `access`, those about redirects alone with `redirect`.
 
 import { accessRows, asksForAccess } from './access-rows.ts'
-import { tryStorage } from './deliveries.ts'
+import { HOSTED_TRIED, tryStorage } from './deliveries.ts'
 import { expectGo } from './go-program.ts'
 import { LARGE_GROUP, largeRows } from './large-rows.ts'
 import { mirrorRows } from './mirror-rows.ts'
@@ -30,8 +30,8 @@ async function hostedRows(suite: Suite, workspace: Workspace, pushers: Pushers):
     HOSTED: ['hosted/**'],
     ANONYMOUS: [{ repositories: ['hosted/**'], actions: ['pull', 'push', 'delete'] }],
   })
-  const name = 'hosted/tried'
-  await tryStorage(registry, { upstream: registry.url, repository: name, name })
+  const trial = { upstream: registry.url, repository: HOSTED_TRIED, name: HOSTED_TRIED }
+  await tryStorage(registry, trial)
   await pushRows(suite, workspace, { target: registry, pushers })
   await largeRows(suite, workspace, registry)
 }

@@ -154,6 +154,15 @@ describe('storage that does not answer', () => {
     expect(delays).toEqual([2 * SECOND])
   })
 
+  it('has ten seconds where nobody waits for it', async () => {
+    await locate()
+    const delays = vi.spyOn(globalThis, 'setTimeout')
+    clock += 60 * SECOND
+    await locate()
+    await settle()
+    expect(delays.mock.calls.map(([, delay]) => delay)).toEqual([10 * SECOND])
+  })
+
   it('is asked again after 30 s and not before, by one client', async () => {
     answer = failing(503)
     await locate()
