@@ -59,7 +59,7 @@ export default defineConfig({
           // Starting the registry takes a second, on a busy machine several.
           testTimeout: 30_000,
           hookTimeout: 30_000,
-          include: ['test/{oci,auth,cli,hosted-model}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/{oci,auth,meter,cli,hosted-model}/**/*.test.ts', 'test/*.test.ts'],
         },
       },
       {

@@ -1,14 +1,11 @@
 // The admin API as a client sees it: one request, its JSON, and one sentence for whoever sits in front of it
 // when that is not what came.
 
-/** Who asks. */
-export interface Login {
-  readonly name: string
-  readonly secret: string
-}
+import { Failure } from './failure.ts'
+import type { Login } from './login.ts'
 
-/** What a registry was asked and did not do. The message is for whoever asked; no secret is in it. */
-export class AccountError extends Error {
+/** What a registry was asked and did not do. */
+export class AccountError extends Failure {
   override readonly name = 'AccountError'
 }
 

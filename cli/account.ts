@@ -1,18 +1,14 @@
-// `npm run account`: accounts and capabilities of a registry here or elsewhere, made and ended by its
+// `entrepot account`: accounts and capabilities of a registry here or elsewhere, made and ended by its
 // administrator.
 
 import { createSecret, hashSecret } from '../src/auth/account.ts'
 import type { GrantText } from '../src/auth/account.ts'
 import type { AccountAction, AccountArguments } from './account-arguments.ts'
-import { ACCOUNT_HELP, parseAccountArguments } from './account-arguments.ts'
-import type { Login } from './account-client.ts'
 import { AccountError, askRegistry } from './account-client.ts'
-import { ADMINISTRATOR, AdministratorError, readAdministrator } from './administrator.ts'
-import { ArgumentError } from './arguments.ts'
+import { EXIT } from './ending.ts'
+import type { Login } from './login.ts'
+import { SECRET_VARIABLE, givenLogin, localLogin } from './login.ts'
 import { formatTable } from './table.ts'
-
-/** Holds `<name>:<secret>` of an administrator. */
-const SECRET_VARIABLE = 'ENTREPOT_SECRET'
 
 /** What came of it: for programs, and for people. */
 interface Outcome {
@@ -36,14 +32,14 @@ interface Listed {
   readonly createdAt?: string
 }
 
-async function main(): Promise<void> {
-  const args = parseAccountArguments(process.argv.slice(2))
-  if (args === 'help') {
-    console.log(ACCOUNT_HELP)
-    return
-  }
+/**
+ * Does what was asked and prints what came of it.
+ * @throws {Failure}
+ */
+export async function runAccount(args: AccountArguments): Promise<number> {
   const { json, text } = await run(args)
   console.log(args.isJSON ? JSON.stringify(json, undefined, 2) : text)
+  return EXIT.fine
 }
 
 async function run({ action, url, persistTo }: AccountArguments): Promise<Outcome> {
@@ -87,13 +83,10 @@ async function run({ action, url, persistTo }: AccountArguments): Promise<Outcom
 
 /** In whose name: the administrator of here, else the one of the environment. */
 async function findLogin(url: URL, persistTo: string | undefined): Promise<Login> {
-  const local = persistTo === undefined ? undefined : await readAdministrator(persistTo)
-  if (local !== undefined) return { name: ADMINISTRATOR, secret: local }
-  const given = process.env[SECRET_VARIABLE] ?? ''
-  const colon = given.indexOf(':')
-  if (colon > 0) return { name: given.slice(0, colon), secret: given.slice(colon + 1) }
+  const local = persistTo === undefined ? undefined : await localLogin(persistTo)
+  const login = local ?? givenLogin()
+  if (login !== undefined) return login
   const wanted = `${SECRET_VARIABLE}=<name>:<secret> of an administrator`
-  if (given !== '') throw new AccountError(`expected ${wanted}, found no ":" in it`)
   throw new AccountError(
     persistTo === undefined
       ? `${url.origin} is not on this machine: set ${wanted}`
@@ -186,14 +179,4 @@ function formatAudit(audit: readonly Readonly<Record<string, string>>[]): string
     name,
   ])
   return formatTable([['at', 'by', 'what', 'name'], ...rows])
-}
-
-try {
-  await main()
-} catch (error) {
-  const isExpected = [ArgumentError, AccountError, AdministratorError].some(
-    (kind) => error instanceof kind,
-  )
-  console.error(isExpected && error instanceof Error ? error.message : error)
-  process.exit(1)
 }

@@ -8,6 +8,7 @@ import type { Json } from 'miniflare'
 
 import { createSecret, hashSecret, isSecretForm } from '../src/auth/account.ts'
 import { isEmpty, settingOf } from '../src/config/setting.ts'
+import { Failure } from './failure.ts'
 
 /** The name of the local administrator. */
 export const ADMINISTRATOR = 'administrator'
@@ -15,8 +16,8 @@ export const ADMINISTRATOR = 'administrator'
 /** What an administrator may do, which is no pull and no push. */
 export const ADMINISTRATION = { repositories: ['**'], actions: ['admin'] } as const
 
-/** A file that should hold a secret and does not. The message is for whoever starts the registry. */
-export class AdministratorError extends Error {
+/** A file that should hold a secret and does not. */
+export class AdministratorError extends Failure {
   override readonly name = 'AdministratorError'
 }
 

@@ -1,93 +1,50 @@
-// The command line of `npm start`: options in, settings out, and the text of `--help`.
+// What the arguments of several commands have in common: the registry that is meant, and the folder of one that is on
+// this machine.
 
-import { parseArgs } from 'node:util'
-import type { ParseArgsConfig } from 'node:util'
+import { ArgumentError } from './failure.ts'
 
-/** What `npm start` was asked to do. */
-export interface ServeArguments {
-  readonly host: string
-  readonly port: number
-  /** The folder that holds the state. */
-  readonly persistTo: string
-  /** Settings that win over wrangler.toml and .dev.vars. */
-  readonly vars: Readonly<Record<string, string>>
+/** The registry that `entrepot serve` starts. */
+export const DEFAULT_URL = 'http://127.0.0.1:5050'
+
+/** The folder that it keeps its state in. */
+export const DEFAULT_FOLDER = '.entrepot'
+
+/** The options of a command that prints results. */
+export interface CommonOptions {
+  readonly url?: string
+  readonly persistTo?: string
+  readonly json?: true
 }
 
-/** A command line that means nothing; the message is for whoever typed it. */
-export class ArgumentError extends Error {
-  override readonly name = 'ArgumentError'
+/** Adds a value to those of an option that may be given several times. */
+export function gather(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value]
 }
-
-/** The text of `--help`. */
-export const HELP = `npm start -- [options]: run the registry on this machine
-
-  --host <address>     listen here (127.0.0.1)
-  --port <number>      listen on this port (5050); 0 for any that is free
-  --persist-to <path>  keep the state in this folder (.entrepot), and in its file \`administrator\`
-                       the secret that \`npm run account\` uses
-  --var <NAME:VALUE>   set a variable of wrangler.toml or a secret, JSON where it is structured;
-                       may be given several times, and wins over wrangler.toml and .dev.vars
-  --help               print this
-
-Example: npm start -- --port 5051 --var 'UPSTREAMS:{"docker.io":{"url":"http://127.0.0.1:5001"}}'`
 
 /**
- * Parses the command line; `help` when that was asked for.
+ * The address of a registry.
  * @throws {ArgumentError}
  */
-export function parseArguments(args: readonly string[]): ServeArguments | 'help' {
-  const values = parseOptions(args)
-  if (values.help === true) return 'help'
-  return {
-    host: values.host ?? '127.0.0.1',
-    port: parsePort(values.port ?? '5050'),
-    persistTo: values['persist-to'] ?? '.entrepot',
-    vars: Object.fromEntries((values.var ?? []).map(parseVar)),
-  }
-}
-
-function parseOptions(args: readonly string[]) {
-  return parseCommandLine({
-    args: [...args],
-    options: {
-      host: { type: 'string' },
-      port: { type: 'string' },
-      'persist-to': { type: 'string' },
-      var: { type: 'string', multiple: true },
-      help: { type: 'boolean', short: 'h' },
-    },
-  }).values
-}
-
-/**
- * Node's parser.
- * @throws {ArgumentError} with the first sentence of what it says: it explains at length how to pass arguments that
- *   are none.
- */
-export function parseCommandLine<const T extends ParseArgsConfig>(
-  config: T,
-): ReturnType<typeof parseArgs<T>> {
-  try {
-    return parseArgs(config)
-  } catch (error) {
-    const message = error instanceof Error ? error.message.split('. ')[0] : String(error)
-    throw new ArgumentError(`${message} (--help lists the options)`, { cause: error })
-  }
-}
-
-function parsePort(text: string): number {
-  const port = Number(text)
-  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port
+export function parseAddress(option: string, text: string): URL {
+  const url = URL.parse(text)
+  if (url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url
+  // Somebody may have put a secret in.
+  const found = JSON.stringify(text.replace(/^.*@/s, '…@'))
   throw new ArgumentError(
-    `--port: expected a number from 0 to 65535, found ${JSON.stringify(text)}`,
+    `${option}: expected the address of a registry, e.g. https://registry.example.com, found ${found}`,
   )
 }
 
-function parseVar(text: string): [string, string] {
-  const colon = text.indexOf(':')
-  const name = text.slice(0, Math.max(0, colon))
-  if (/^[A-Z][A-Z0-9_]*$/.test(name)) return [name, text.slice(colon + 1)]
-  // What stands behind the colon may be a secret.
-  const found = JSON.stringify(colon < 0 ? text : `${name}:…`)
-  throw new ArgumentError(`--var: expected NAME:VALUE, found ${found}`)
+/**
+ * What stands behind an option and may be any text, but is no other option: then its own value was forgotten.
+ * @throws {ArgumentError}
+ */
+export function parseText(option: string, text: string): string {
+  if (!text.startsWith('--')) return text
+  throw new ArgumentError(`${option}: expected a value, found the option ${nameOf(text)}`)
+}
+
+/** The name of an option, without a value that may be a secret. */
+function nameOf(text: string): string {
+  return JSON.stringify(text.replace(/=.*$/s, '=…'))
 }

@@ -1,12 +1,15 @@
-// The command line of `npm run doctor`: which registry, which image, and the text of `--help`.
+// The command line of `entrepot doctor`: which registry, which image.
 
 import type { RepositoryName } from '../src/oci/repository-name.ts'
 import { parseRepositoryName } from '../src/oci/repository-name.ts'
-import { ArgumentError, parseCommandLine } from './arguments.ts'
+import { DEFAULT_FOLDER, DEFAULT_URL, parseAddress, parseText } from './arguments.ts'
+import type { CommonOptions } from './arguments.ts'
 import type { Image } from './doctor-image.ts'
 import { parseImage } from './doctor-image.ts'
+import { ArgumentError } from './failure.ts'
+import type { Enlist, Run } from './program.ts'
 
-/** What `npm run doctor` was asked to do. */
+/** What `entrepot doctor` was asked to do. */
 export interface DoctorArguments {
   readonly url: URL
   readonly image: Image | undefined
@@ -18,64 +21,70 @@ export interface DoctorArguments {
   readonly isJSON: boolean
 }
 
-const DEFAULT_TIMEOUT = 30
-const EXAMPLE = 'https://registry.example.com'
+interface Options extends CommonOptions {
+  readonly image?: string
+  readonly push?: string
+  readonly timeout: string
+}
 
-/** The text of `--help`. */
-export const DOCTOR_HELP = `npm run doctor -- <url> [options]: what is wrong with a registry, seen from outside
+const DEFAULT_TIMEOUT = '30'
 
-  <url>                its address, e.g. ${EXAMPLE} or http://127.0.0.1:5050
-  --image <image>      the image to pull a part of, e.g. docker.io/library/alpine:latest; without it one that is
-                       there already, else a small public one
-  --push <repository>  start an upload there and cancel it again, e.g. hosted/app
-  --persist-to <path>  the folder of a registry on this machine, whose administrator asks (.entrepot)
-  --timeout <seconds>  wait so long for an answer (${DEFAULT_TIMEOUT}), and ten times that for all of them
-  --json               print JSON
-  --help               print this
+const NOTES = `
+It asks in the name of ENTREPOT_SECRET=<name>:<secret>; without it, and on this machine, of the local administrator;
+else of nobody, and says what could not be checked. No secret and no signed URL is printed.`
 
-It asks in the name of ENTREPOT_SECRET=<name>:<secret>; without it, and on this machine, of the local
-administrator; else of nobody, and says what could not be checked. No secret and no signed URL is printed.
-Ends with 0 if there is no problem, with 1 if there is one, with 2 if it was not understood.`
-
-/**
- * Parses the command line; `help` when that was asked for.
- * @throws {ArgumentError}
- */
-export function parseDoctorArguments(args: readonly string[]): DoctorArguments | 'help' {
-  const { values, positionals } = parseCommandLine({
-    args: [...args],
-    allowPositionals: true,
-    options: {
-      image: { type: 'string' },
-      push: { type: 'string' },
-      'persist-to': { type: 'string' },
-      timeout: { type: 'string' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  })
-  if (values.help === true) return 'help'
-  const [address, extra] = positionals
-  if (extra !== undefined) throw new ArgumentError(`Unexpected argument ${JSON.stringify(extra)}`)
-  const url = parseAddress(address)
-  return {
-    url,
-    image: values.image === undefined ? undefined : requireImage(values.image, url),
-    push: values.push === undefined ? undefined : requireRepository(values.push),
-    persistTo: values['persist-to'] ?? '.entrepot',
-    timeout: values.timeout === undefined ? DEFAULT_TIMEOUT : requireSeconds(values.timeout),
-    isJSON: values.json === true,
+/** Offers `doctor`. */
+export function doctorCommand(run: Run<DoctorArguments>): Enlist {
+  return (program, choose) => {
+    program
+      .command('doctor')
+      .summary('say what is wrong with a registry')
+      .description('Examines a registry from outside, and says what is wrong and what to do.')
+      .argument('[url]', `its address, as by --url (default: "${DEFAULT_URL}")`)
+      .option('--url <address>', 'its address, e.g. https://registry.example.com')
+      .option(
+        '--image <image>',
+        'the image to pull a part of, e.g. docker.io/library/alpine:latest; without it one that is there already, else a small public one',
+      )
+      .option('--push <repository>', 'start an upload there and cancel it again, e.g. hosted/app')
+      .option(
+        '--persist-to <path>',
+        'the folder of a registry on this machine, whose administrator asks',
+        DEFAULT_FOLDER,
+      )
+      .option(
+        '--timeout <seconds>',
+        'wait so long for an answer, and ten times that for all of them',
+        DEFAULT_TIMEOUT,
+      )
+      .option('--json', 'print JSON')
+      .addHelpText('after', NOTES)
+      .action((address: string | undefined, options: Options) => {
+        const args = parseDoctorOptions(address, options)
+        choose(() => run(args))
+      })
   }
 }
 
-function parseAddress(text: string | undefined): URL {
-  const url = text === undefined ? null : URL.parse(text)
-  if (url !== null && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url
-  // Somebody may have put a secret in.
-  const found = text === undefined ? 'nothing' : JSON.stringify(text.replace(/^.*@/s, '…@'))
-  throw new ArgumentError(
-    `expected the address of a registry, e.g. ${EXAMPLE}, found ${found} (--help says more)`,
-  )
+function parseDoctorOptions(
+  address: string | undefined,
+  { url: named, image, push, persistTo = DEFAULT_FOLDER, timeout, json }: Options,
+): DoctorArguments {
+  if (address !== undefined && named !== undefined) {
+    throw new ArgumentError('--url: expected one address, found another beside it')
+  }
+  const url =
+    address === undefined
+      ? parseAddress('--url', named ?? DEFAULT_URL)
+      : parseAddress('url', address)
+  return {
+    url,
+    image: image === undefined ? undefined : requireImage(image, url),
+    push: push === undefined ? undefined : requireRepository(push),
+    persistTo: parseText('--persist-to', persistTo),
+    timeout: requireSeconds(timeout),
+    isJSON: json === true,
+  }
 }
 
 function requireImage(text: string, url: URL): Image {

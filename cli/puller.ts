@@ -20,9 +20,14 @@ export interface Pulled {
  * Pulls `repository:tag` from `registry`.
  * @throws when an answer is not 200 or a digest does not hold.
  */
-export async function pull(registry: URL, repository: string, tag: string): Promise<Pulled> {
+export async function pull(
+  registry: URL,
+  repository: string,
+  tag: string,
+  signal?: AbortSignal,
+): Promise<Pulled> {
   const startedAt = performance.now()
-  const puller = new Puller(new URL(`/v2/${repository}/`, registry))
+  const puller = new Puller(new URL(`/v2/${repository}/`, registry), signal)
   await puller.manifest(tag)
   return {
     bytes: puller.bytes,
@@ -34,10 +39,12 @@ export async function pull(registry: URL, repository: string, tag: string): Prom
 class Puller {
   readonly cacheStatuses: string[] = []
   readonly #base: URL
+  readonly #signal: AbortSignal | undefined
   bytes = 0
 
-  constructor(base: URL) {
+  constructor(base: URL, signal: AbortSignal | undefined) {
     this.#base = base
+    this.#signal = signal
   }
 
   async manifest(reference: string): Promise<void> {
@@ -61,6 +68,7 @@ class Puller {
   async #get(path: string): Promise<Response> {
     const response = await fetch(new URL(path, this.#base), {
       headers: { [HEADER.accept]: ACCEPT_MANIFEST },
+      ...(this.#signal !== undefined && { signal: this.#signal }),
     })
     this.cacheStatuses.push(response.headers.get(HEADER.cacheStatus) ?? '')
     if (response.status === 200) return response

@@ -1,4 +1,4 @@
-// `npm start`: the registry on this machine, on Miniflare, with its state on disk. The Worker listens on
+// `entrepot serve`: the registry on this machine, on Miniflare, with its state on disk. The Worker listens on
 // a socket of its own: Miniflare's entry worker, which would also answer `/cdn-cgi/…` and hand out every
 // stored object, gets another port, on loopback only, where clients on this machine read blobs by presigned URLs.
 
@@ -10,12 +10,13 @@ import { Log, LogLevel, Miniflare, MiniflareCoreError, convertV4MiniflareOptions
 
 import type { Config } from '../src/config.ts'
 import { ConfigError, parseConfig } from '../src/config.ts'
-import { AdministratorError, administratorFile, withAdministrator } from './administrator.ts'
-import type { ServeArguments } from './arguments.ts'
-import { ArgumentError, HELP, parseArguments } from './arguments.ts'
-import type { WorkerDescription } from './worker-bundle.ts'
+import { administratorFile, withAdministrator } from './administrator.ts'
+import { EXIT, deafened, onEnding, statusOf } from './ending.ts'
+import { Failure } from './failure.ts'
 import { storageFor } from './local-storage.ts'
 import type { LocalStorage } from './local-storage.ts'
+import type { ServeArguments, ServeWish } from './serve-arguments.ts'
+import type { WorkerDescription } from './worker-bundle.ts'
 import { bundleWorker, describeWorker } from './worker-bundle.ts'
 
 /** The last lines of the log come so late at most (milliseconds; src/local-worker.ts). */
@@ -29,6 +30,11 @@ export interface ServeOptions extends ServeArguments {
   readonly secrets?: boolean
   /** Opens the runtime's inspector, which may do anything to the Worker, on this port of loopback. */
   readonly inspectorPort?: number
+  /**
+   * Whether the caller stops it on a signal. Else Miniflare ends the program at once, before the runtime has ended and
+   * with an error status.
+   */
+  readonly handlesSignals?: boolean
 }
 
 /** A running registry. */
@@ -41,8 +47,8 @@ export interface Registry {
   readonly stop: () => Promise<void>
 }
 
-/** A registry that cannot start; the message is for whoever started it. */
-export class ServeError extends Error {
+/** A registry that cannot start. */
+export class ServeError extends Failure {
   override readonly name = 'ServeError'
 }
 
@@ -82,38 +88,38 @@ export async function serve(options: ServeOptions): Promise<Registry> {
 }
 
 async function start(
-  { host, port, persistTo, log, inspectorPort }: ServeOptions,
+  { host, port, persistTo, log, inspectorPort, handlesSignals = false }: ServeOptions,
   worker: WorkerDescription,
   { settings, storage }: { settings: Readonly<Record<string, Json>>; storage: LocalStorage },
 ): Promise<Miniflare> {
   const contents = await bundleWorker(worker.main)
   let isReady = false
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host: '127.0.0.1',
-      port: 0,
-      ...(inspectorPort !== undefined && { inspectorHost: '127.0.0.1', inspectorPort }),
-      cf: false,
-      telemetry: { enabled: false },
-      unsafeLocalExplorer: false,
-      unsafeObservability: false,
-      log: new Log(LogLevel.NONE),
-      // Before that the runtime itself speaks here, of what is thrown below.
-      handleStructuredLogs: ({ message }) =>
-        isReady ? message.split('\n').forEach((line) => log?.(line)) : undefined,
-      resourcePersistencePath: resolve(persistTo),
-      workers: [
-        {
-          ...worker.options,
-          ...storage.buckets(worker.options),
-          name: worker.name,
-          modules: [{ type: 'ESModule', path: 'worker.js', contents }],
-          bindings: settings,
-          unsafeDirectSockets: [{ host, port }],
-        },
-      ],
-    }),
-  )
+  const miniflareOptions = convertV4MiniflareOptions({
+    host: '127.0.0.1',
+    port: 0,
+    ...(inspectorPort !== undefined && { inspectorHost: '127.0.0.1', inspectorPort }),
+    cf: false,
+    telemetry: { enabled: false },
+    unsafeLocalExplorer: false,
+    unsafeObservability: false,
+    log: new Log(LogLevel.NONE),
+    // Before that the runtime itself speaks here, of what is thrown below.
+    handleStructuredLogs: ({ message }) =>
+      isReady ? message.split('\n').forEach((line) => log?.(line)) : undefined,
+    resourcePersistencePath: resolve(persistTo),
+    workers: [
+      {
+        ...worker.options,
+        ...storage.buckets(worker.options),
+        name: worker.name,
+        modules: [{ type: 'ESModule', path: 'worker.js', contents }],
+        bindings: settings,
+        unsafeDirectSockets: [{ host, port }],
+      },
+    ],
+  })
+  const make = (): Miniflare => new Miniflare(miniflareOptions)
+  const miniflare = handlesSignals ? deafened(make) : make()
   try {
     const entry = await miniflare.ready
     storage.open(Number(entry.port))
@@ -135,17 +141,65 @@ function reasonOf(error: unknown): string | undefined {
   return /direct:\d+:\w+\\*": (?:bind|getaddrinfo)\(\): ([^"]*)/.exec(error.message)?.[1]
 }
 
-/** The address, one line to try, where the administrator's secret is, and what may surprise. */
-function greet({ url, config, administrator }: Registry, { persistTo }: ServeArguments): string {
+/**
+ * Starts a registry that runs until the program is ended, and tells of it.
+ * @throws {Failure}
+ */
+export async function runServe({ isJSON, ...args }: ServeWish): Promise<number> {
+  const starting = serve({ ...args, log: (line) => console.log(line), handlesSignals: true })
+  onEnding((ending) => {
+    const status = ending === 'SIGPIPE' ? statusOf(ending) : EXIT.fine
+    const stopped = starting.then(({ stop }) => stop())
+    stopped.then(
+      () => process.exit(status),
+      () => process.exit(EXIT.failed),
+    )
+  })
+  const registry = await starting.catch((error: unknown) => {
+    throw error instanceof ConfigError ? new Failure(error.message, { cause: error }) : error
+  })
+  const greeting = greetingOf(registry, args)
+  console.log(isJSON ? JSON.stringify(greeting) : formatGreeting(greeting))
+  return EXIT.fine
+}
+
+/** What somebody who starts a registry wants to know. */
+interface Greeting {
+  /** As in a line of the log. */
+  readonly event: 'listening'
+  readonly url: string
+  readonly persistTo: string
+  /** Where the administrator's secret is. */
+  readonly administrator?: string
+  /** A command to try. */
+  readonly example: string
+  readonly warnings: readonly string[]
+}
+
+function greetingOf(
+  { url, config, administrator }: Registry,
+  { persistTo }: ServeArguments,
+): Greeting {
+  return {
+    event: 'listening',
+    url: url.origin,
+    persistTo,
+    ...(administrator !== undefined && { administrator }),
+    example: exampleOf(url, config),
+    warnings: config.warnings,
+  }
+}
+
+function formatGreeting({ url, persistTo, administrator, example, warnings }: Greeting): string {
   return [
-    `entrepot listens on ${url.origin} and keeps its state in ${persistTo}`,
+    `entrepot listens on ${url} and keeps its state in ${persistTo}`,
     ...(administrator === undefined
       ? []
       : [
           `Accounts: npm run account -- --help (the administrator's secret is in ${administrator})`,
         ]),
-    `Try: ${exampleOf(url, config)}`,
-    ...config.warnings.map((warning) => `Warning: ${warning}`),
+    `Try: ${example}`,
+    ...warnings.map((warning) => `Warning: ${warning}`),
   ].join('\n')
 }
 
@@ -156,42 +210,4 @@ function exampleOf(url: URL, { upstreams, table }: Config): string {
   const isHub = table.upstreams.get(host)?.library === true
   const image = `${host}/${isHub ? 'library/alpine:latest' : '<repository>:<tag>'}`
   return `skopeo copy --src-tls-verify=false docker://${url.host}/${image} dir:${isHub ? 'alpine' : 'out'}`
-}
-
-async function main(): Promise<void> {
-  const args = parseArguments(process.argv.slice(2))
-  if (args === 'help') {
-    console.log(HELP)
-    return
-  }
-  const registry = await serve({ ...args, log: (line) => console.log(line) })
-  stopOnSignal(registry)
-  console.log(greet(registry, args))
-}
-
-/**
- * Replaces Miniflare's own handlers, which exit at once, before the runtime has ended and with an error
- * status. Theirs go after ours have come: a signal in between would be lost.
- */
-function stopOnSignal(registry: Registry): void {
-  const stop = (): void => {
-    void registry.stop().finally(() => process.exit(0))
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    const others = process.listeners(signal)
-    process.on(signal, stop)
-    for (const other of others) process.removeListener(signal, other)
-  }
-}
-
-if (import.meta.main) {
-  try {
-    await main()
-  } catch (error) {
-    const isExpected = [ConfigError, ArgumentError, ServeError, AdministratorError].some(
-      (kind) => error instanceof kind,
-    )
-    console.error(isExpected && error instanceof Error ? error.message : error)
-    process.exit(1)
-  }
 }

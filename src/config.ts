@@ -63,9 +63,10 @@ const BINDINGS = [
   'UPLOAD_SESSION',
   'BLOB_CLAIMS',
   'AUTHORITY',
+  'METER',
 ]
-/** Without these nothing is limited. */
-const LIMITS = ['LOGIN_LIMIT', 'TOKEN_LIMIT', 'FILL_LIMIT']
+/** Without these nothing is limited, or written to Analytics Engine. */
+const OPTIONAL = ['LOGIN_LIMIT', 'TOKEN_LIMIT', 'FILL_LIMIT', 'METRICS']
 const VARS = [
   'UPSTREAMS',
   'DEFAULT_UPSTREAM',
@@ -95,7 +96,9 @@ export function settingsOf(env: object): Readonly<Record<string, unknown>> {
     }
   }
   return Object.fromEntries(
-    entries.filter(([name]) => ![...BINDINGS, ...LIMITS].includes(name) && !name.startsWith('__')),
+    entries.filter(
+      ([name]) => ![...BINDINGS, ...OPTIONAL].includes(name) && !name.startsWith('__'),
+    ),
   )
 }
 

@@ -13,6 +13,7 @@ export {
   UploadSession,
   UpstreamGate,
 } from './objects.ts'
+export { Meter } from './objects/meter.ts'
 
 /** The line of a request waits so long for others (milliseconds). */
 const WAIT = 20

@@ -5,7 +5,8 @@ import { DurableObject } from 'cloudflare:workers'
 import type { FillGone, FillKeeper, FillRequest } from './mirror/fill-keeper.ts'
 import type { FillEnd, FillProgress } from './mirror/fill.ts'
 import type { LedgerAnswer } from './mirror/ledger.ts'
-import type { ListingAnswer } from './mirror/listings.ts'
+import type { KnownListing, ListingAnswer } from './mirror/listings.ts'
+import type { TagRecord } from './mirror/records.ts'
 import type { Account } from './auth/account.ts'
 import type { AuditEntry, Authority as AuthorityState, Snapshot } from './auth/authority.ts'
 import type { Content } from './hosted/claim-records.ts'
@@ -77,6 +78,10 @@ export class MirrorLedger extends DurableObject<Env> {
     return this.#open(name).ledger.knownTag(tag, known)
   }
 
+  keptTag(name: MirroredName, tag: Tag): TagRecord | undefined {
+    return this.#open(name).records.tag(tag)
+  }
+
   manifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer> {
     return this.#open(name).ledger.manifest(digest)
   }
@@ -89,16 +94,16 @@ export class MirrorLedger extends DurableObject<Env> {
     return this.#open(name).listings.tags(page)
   }
 
-  knownTags(name: MirroredName, page: Page): ListingAnswer<string> | undefined {
-    return this.#open(name).listings.knownTags(page)
+  knownTags(name: MirroredName, page: Page, isClosed?: boolean): KnownListing<string> {
+    return this.#open(name).listings.knownTags(page, isClosed)
   }
 
   referrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor>> {
     return this.#open(name).listings.referrers(digest)
   }
 
-  knownReferrers(name: MirroredName, digest: Digest): ListingAnswer<Descriptor> | undefined {
-    return this.#open(name).listings.knownReferrers(digest)
+  knownReferrers(name: MirroredName, of: Digest, isClosed?: boolean): KnownListing<Descriptor> {
+    return this.#open(name).listings.knownReferrers(of, isClosed)
   }
 
   size(name: MirroredName, digest: Digest): number | undefined {
@@ -337,6 +342,10 @@ export class Authority extends DurableObject<Env> {
 
   rotate(name: string, by: string): ReturnType<AuthorityState['rotate']> {
     return this.#open().rotate(name, by)
+  }
+
+  setSwitches(...to: Parameters<AuthorityState['setSwitches']>) {
+    return this.#open().setSwitches(...to)
   }
 
   rotateKey(): Promise<void> {

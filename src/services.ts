@@ -1,6 +1,7 @@
 // Composition. Per isolate: the configuration and the memory, the one state an isolate keeps. Per request
 // or object: everything else, made of stored references only.
 
+import { NO_SWITCHES } from './auth/switches.ts'
 import { ConfigError, immutableTags, isSparse, parseConfig, settingsOf } from './config.ts'
 import type { Config } from './config.ts'
 import { SpareBuffers } from './hosted/spare-buffers.ts'
@@ -23,6 +24,8 @@ import { AccessServices } from './services/access.ts'
 import type { AccessMemory } from './services/access.ts'
 import { HostedServices } from './services/hosted.ts'
 import type { HostedMemory } from './services/hosted.ts'
+import { MeterServices, meterMemory } from './services/meter.ts'
+import type { MeterMemory } from './services/meter.ts'
 import { BlobStore } from './storage/blobs.ts'
 import { Hints } from './storage/hints.ts'
 import { canonicalName } from './storage/keys.ts'
@@ -34,6 +37,7 @@ import { Redirects } from './storage/redirects.ts'
 import { RepositoryMarkers } from './storage/repositories.ts'
 import { openBlob } from './upstream/blob-source.ts'
 import { UpstreamClient } from './upstream/client.ts'
+import type { UpstreamTally } from './upstream/client.ts'
 import { passingStorage } from './upstream/gate-storage.ts'
 import type { GateStorage } from './upstream/gate-storage.ts'
 import { DistantGate, Gate } from './upstream/gate.ts'
@@ -57,6 +61,7 @@ interface IsolateState {
   readonly hostedMemory: HostedMemory
   readonly spareBuffers: SpareBuffers
   readonly access: AccessMemory
+  readonly meter: MeterMemory
   /** Where clients may be sent for blobs; `undefined`: nowhere. */
   readonly redirects: Redirects | undefined
   readonly via: string
@@ -93,6 +98,7 @@ function readIsolate(env: Env, log: Log): IsolateState | ConfigError {
       snapshot: undefined,
       failedAt: -Infinity,
       changes: 0,
+      switches: NO_SWITCHES,
       oidc: undefined,
       tokens: new WeakMap(),
     }
@@ -102,6 +108,7 @@ function readIsolate(env: Env, log: Log): IsolateState | ConfigError {
       hostedMemory,
       spareBuffers: new SpareBuffers(SPARE_BUFFERS),
       access,
+      meter: meterMemory(),
       redirects: config.redirect && new Redirects(config.redirect.bucket),
       via: viaOf(JSON.stringify(settings['UPSTREAMS'] ?? '')),
     }
@@ -140,6 +147,8 @@ export class Services {
   readonly hosted: HostedServices
   /** Who may do what. */
   readonly access: AccessServices
+  /** What is counted. */
+  readonly meter: MeterServices
   readonly #env: Env
   readonly #memory: MirrorMemory
   readonly #outbound: Outbound
@@ -164,6 +173,7 @@ export class Services {
     this.#outbound = new Outbound(seams.fetch, isolate.via)
     const { config, access: memory } = isolate
     this.access = new AccessServices({ env, seams, config, memory, outbound: this.#outbound })
+    this.meter = new MeterServices({ env, seams, memory: isolate.meter })
   }
 
   /** How a request opens repositories; `admit` says whether it may cause a new pull-through. */
@@ -220,9 +230,9 @@ export class Services {
   ledger(
     name: MirroredName,
     storage: DurableObjectStorage,
-  ): { ledger: Ledger; listings: Listings } {
+  ): { ledger: Ledger; listings: Listings; records: Records } {
     const records = new Records(storage.sql)
-    const client = this.#client(this.#upstream(name.host))
+    const client = this.#client(this.#upstream(name.host), this.meter.upstreams())
     const ledger = new Ledger({
       name,
       client,
@@ -234,6 +244,7 @@ export class Services {
     })
     return {
       ledger,
+      records,
       listings: new Listings({ name, client, records, ledger, now: this.seams.now }),
     }
   }
@@ -246,6 +257,7 @@ export class Services {
       blobs: new BlobStore(this.#env.BLOBS),
       open: (request) => this.#openBlob(request),
       statedSize: (request) => this.#ledgerStub(request).size(nameOf(request), request.digest),
+      tally: this.meter.fills(),
       ...this.seams,
     })
   }
@@ -276,6 +288,7 @@ export class Services {
       manifests: new ManifestStore(bucket),
       memory: this.#memory,
       admit,
+      contact: () => this.access.contact(upstream.host),
       blobs: () =>
         new MirroredBlobs({
           name,
@@ -298,10 +311,11 @@ export class Services {
     return this.#env.MIRROR_LEDGER.getByName(canonicalName(name))
   }
 
-  #client(upstream: Upstream): UpstreamClient {
+  #client(upstream: Upstream, tally: UpstreamTally = this.meter.tally): UpstreamClient {
     return new UpstreamClient(upstream, {
       outbound: this.#outbound,
       gateOf: (endpoint, credential) => this.#gateOf(endpoint, credential),
+      tally,
       ...this.seams,
     })
   }

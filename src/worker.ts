@@ -12,6 +12,7 @@ export {
   UploadSession,
   UpstreamGate,
 } from './objects.ts'
+export { Meter } from './objects/meter.ts'
 
 const app = createApp(printLog)
 

@@ -865,10 +865,11 @@ describe('settingsOf', () => {
     HOSTED_LEDGER: {},
     UPLOAD_SESSION: {},
     BLOB_CLAIMS: {},
+    METER: {},
   }
 
   it('leaves out the bindings and what test runners add', () => {
-    const env = { ...bindings, UPSTREAMS: '{}', __RUNNER: 1 }
+    const env = { ...bindings, METRICS: {}, UPSTREAMS: '{}', __RUNNER: 1 }
     expect(settingsOf(env)).toEqual({ UPSTREAMS: '{}' })
   })
 

@@ -1,9 +1,11 @@
 // What the one `Authority` object of a deployment keeps: who issues its tokens, the keys that sign them, its
-// accounts, and who changed them. Tokens are signed and verified elsewhere, with a snapshot of this.
+// accounts, what is switched, and who changed them. Tokens are signed and verified elsewhere, with a snapshot of this.
 
 import type { Log, Now } from '../seams.ts'
 import { createSecret, hashSecret, mayHold, parseAccountName } from './account.ts'
 import type { Account } from './account.ts'
+import { NO_SWITCHES, turnsBetween } from './switches.ts'
+import type { Switches, SwitchTurn } from './switches.ts'
 import { LEEWAY, REFRESH_TTL, createKey } from './token.ts'
 import type { SigningKey, VerifyingKey } from './token.ts'
 
@@ -22,6 +24,7 @@ const CURRENT = 'current-key'
 const RETIRED = 'retired-keys'
 const NEXT_AUDIT = 'next-audit'
 const ACCOUNTS = 'account:'
+const SWITCHES = 'switches'
 const AUDIT = 'audit:'
 
 /** The storage of the object; `list` in the order of the keys. */
@@ -40,6 +43,7 @@ export interface Snapshot {
   /** The keys of all tokens that may still be good. */
   readonly keys: readonly VerifyingKey[]
   readonly accounts: readonly Account[]
+  readonly switches: Switches
 }
 
 /** A change: who made it, and to what. */
@@ -48,8 +52,8 @@ export interface AuditEntry {
   readonly at: number
   /** The name of an account; empty where nobody asked for it. */
   readonly by: string
-  readonly what: 'add' | 'revoke' | 'rotate' | 'rotate-key'
-  /** Of the account, or the id of the key. */
+  readonly what: 'add' | 'revoke' | 'rotate' | 'rotate-key' | SwitchTurn['what']
+  /** Of the account or the switch, the host of an upstream, or the id of the key. */
   readonly name: string
 }
 
@@ -88,6 +92,7 @@ export class Authority {
         ...retired.map((key) => ({ kid: key.kid, publicJWK: key.publicJWK })),
       ],
       accounts: this.#accounts(),
+      switches: this.#switches(),
     }
   }
 
@@ -148,6 +153,16 @@ export class Authority {
   /** Lets a new key sign from now on. Tokens of the old one stay good until they expire. */
   async rotateKey(): Promise<void> {
     await this.#inTurn(() => this.#makeKey())
+  }
+
+  /** Turns switches, each that is named and stands otherwise; all as they stand then. */
+  setSwitches(change: Partial<Switches>, by: string): Switches {
+    const before = this.#switches()
+    const after = { ...before, ...change }
+    const turns = turnsBetween(before, after)
+    if (turns.length > 0) this.#storage.put(SWITCHES, after)
+    for (const { what, name } of turns) this.#record(what, name, by)
+    return after
   }
 
   /** The newest changes, the newest first. */
@@ -216,6 +231,10 @@ export class Authority {
 
   #accounts(): readonly Account[] {
     return [...this.#storage.list(ACCOUNTS)].map(([, account]) => account as Account)
+  }
+
+  #switches(): Switches {
+    return { ...NO_SWITCHES, ...(this.#storage.get(SWITCHES) as Partial<Switches> | undefined) }
   }
 
   #put(account: Account): void {

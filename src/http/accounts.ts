@@ -83,7 +83,7 @@ export async function answerAccounts(visit: Visit, path: string): Promise<Respon
  * Who asks. Only its own grants count: a change must have somebody who made it, so what `ANONYMOUS` lets anybody
  * do is not enough, and neither is a token, which cannot be for this.
  */
-async function administratorOf(visit: Visit): Promise<string> {
+export async function administratorOf(visit: Visit): Promise<string> {
   const { caller } = await visit.visitor.authenticate()
   if (caller.kind === 'account' && may(caller, 'admin', REGISTRY, [])) return caller.name
   throw await refusal(visit, [])
@@ -141,9 +141,23 @@ async function getAudit({ visit }: Call): Promise<Response> {
   return show(visit, 200, { audit })
 }
 
-async function readAccount({
-  exchange,
-}: Visit): Promise<Pick<Account, 'name' | 'kind' | 'grants'>> {
+async function readAccount(visit: Visit): Promise<Pick<Account, 'name' | 'kind' | 'grants'>> {
+  const members = await readMembers(visit, '{ name, kind, grants }')
+  const unknown = Object.keys(members).find((key) => !MEMBERS.includes(key))
+  if (unknown !== undefined) throw wrong('', `expected no other keys than ${MEMBERS.join(', ')}`)
+  const name = readName(members['name'])
+  const kind = readKind(members['kind'])
+  return { name, kind, grants: readGrants(members['grants'], kind) }
+}
+
+/**
+ * The members of the JSON object that a request has as its body.
+ * @throws {RegistryError} UNSUPPORTED_VALUE or SIZE_INVALID where it has none; `expected` is how one looks.
+ */
+export async function readMembers(
+  { exchange }: Visit,
+  expected: string,
+): Promise<Readonly<Record<string, unknown>>> {
   // A page of another site cannot send this type unasked.
   if (!JSON_TYPE.test(exchange.headers.get(HEADER.contentType) ?? '')) {
     throw wrong('Content-Type', 'expected application/json')
@@ -152,19 +166,14 @@ async function readAccount({
   if (!body.ok && body.reason === 'too-large') {
     throw new RegistryError('SIZE_INVALID', {
       status: 413,
-      message: `an account can have ${MAX_BODY} bytes at most`,
+      message: `a body can have ${MAX_BODY} bytes at most`,
     })
   }
   const parsed = body.ok ? parseJSONObject(body.bytes) : undefined
   if (parsed === undefined || parsed.repeatedKey !== undefined) {
-    throw wrong('', 'expected a JSON object { name, kind, grants } with each key once')
+    throw wrong('', `expected a JSON object ${expected} with each key once`)
   }
-  const { members } = parsed
-  const unknown = Object.keys(members).find((key) => !MEMBERS.includes(key))
-  if (unknown !== undefined) throw wrong('', `expected no other keys than ${MEMBERS.join(', ')}`)
-  const name = readName(members['name'])
-  const kind = readKind(members['kind'])
-  return { name, kind, grants: readGrants(members['grants'], kind) }
+  return parsed.members
 }
 
 function readName(value: unknown): string {
@@ -197,8 +206,11 @@ function readGrants(value: unknown, kind: Account['kind']): readonly GrantText[]
   throw wrong('grants', 'a capability can have no other actions than pull and read')
 }
 
-/** A change, after which this isolate looks at the accounts anew. Others do within a minute. */
-async function change<T>(visit: Visit, make: (authority: Authority) => Promise<T>): Promise<T> {
+/** A change, after which this isolate looks at accounts and switches anew. Others do within a minute. */
+export async function change<T>(
+  visit: Visit,
+  make: (authority: Authority) => Promise<T>,
+): Promise<T> {
   try {
     return await ask(visit, make)
   } finally {
@@ -206,7 +218,8 @@ async function change<T>(visit: Visit, make: (authority: Authority) => Promise<T
   }
 }
 
-async function ask<T>(
+/** @throws {RegistryError} UNKNOWN with 503 while the object does not answer. */
+export async function ask<T>(
   { services }: Visit,
   question: (authority: Authority) => Promise<T>,
 ): Promise<T> {
@@ -215,7 +228,7 @@ async function ask<T>(
   } catch (cause) {
     throw new RegistryError('UNKNOWN', {
       status: 503,
-      message: 'the accounts cannot be reached',
+      message: 'accounts and switches cannot be reached',
       headers: { [HEADER.retryAfter]: String(RETRY_AUTHORITY) },
       cause,
     })
@@ -228,13 +241,14 @@ function isConfigured({ services }: Visit, name: string): boolean {
 
 const NO_STORE = { [HEADER.cacheControl]: 'no-store' }
 
-function show({ exchange }: Visit, status: number, value: object): Response {
+/** An answer that nobody keeps. */
+export function show({ exchange }: Visit, status: number, value: object): Response {
   const headers = { ...NO_STORE, [HEADER.contentType]: 'application/json' }
   return respond(exchange, { status, headers, body: JSON.stringify(value) })
 }
 
 /** What is wrong with a field; the empty one is the body as a whole. */
-function wrong(field: string, why: string, isMissing = false): RegistryError {
+export function wrong(field: string, why: string, isMissing = false): RegistryError {
   const code: ErrorCode = isMissing ? 'MISSING_REQUIRED_FIELD' : 'UNSUPPORTED_VALUE'
   const message = field === '' ? why : `${field}: ${why}`
   return new RegistryError(code, { message, detail: { field } })

@@ -13,6 +13,8 @@ import type { Visit } from './authenticate.ts'
 import { dispatch, refuseMethod } from './dispatch.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
+import { countRequest, getMetrics } from './metrics.ts'
+import { answerSwitches } from './switches.ts'
 import { getToken } from './token.ts'
 import { getUpstreams } from './upstreams.ts'
 
@@ -73,7 +75,9 @@ export function createApp(log: Log): App {
 const OWN: Readonly<Record<string, Handler>> = {
   '/healthz': ({ exchange }) => getHealth(exchange),
   '/_/upstreams': (of) => showUpstreams(visitOf(of)),
+  '/_/api/switches': (of) => answerSwitches(visitOf(of)),
   '/_/api/*': (of, path) => answerAccounts(visitOf(of), path),
+  '/metrics': (of) => showMetrics(visitOf(of)),
   '/token': (of) => giveToken(visitOf(of)),
 }
 
@@ -99,8 +103,10 @@ async function answer(
     response = await handler({ exchange, services }, pathOf(request.url))
   } catch (error) {
     response = renderError(error, exchange, log)
+    services?.meter.tally.error(codeOf(error))
   }
   if (exchange.body !== null) await drain(exchange.body)
+  if (services !== undefined) countRequest(services, exchange, response.status)
   logRequest(log, exchange, { status: response.status, ms: now() - startedAt })
   return response
 }
@@ -125,6 +131,7 @@ function startExchange(request: Request, now: Now, client: () => string): Exchan
     outcome: undefined,
     bytes: undefined,
     length: undefined,
+    redirected: undefined,
   }
 }
 
@@ -148,6 +155,12 @@ async function showUpstreams(visit: Visit): Promise<Response> {
   return getUpstreams(visit)
 }
 
+async function showMetrics(visit: Visit): Promise<Response> {
+  visit.exchange.endpoint = 'metrics'
+  refuseMethod(visit.exchange.method, READ_METHODS)
+  return getMetrics(visit)
+}
+
 async function giveToken(visit: Visit): Promise<Response> {
   visit.exchange.endpoint = 'token'
   refuseMethod(visit.exchange.method, TOKEN_METHODS)
@@ -163,6 +176,11 @@ function renderError(error: unknown, exchange: Exchange, log: Log): Response {
   }
   const headers = { ...shown.headers, [HEADER.contentType]: 'application/json' }
   return respond(exchange, { status: shown.status, headers, body: errorBody(shown) })
+}
+
+/** A bug has no code of its own. */
+function codeOf(error: unknown): string {
+  return error instanceof RegistryError ? error.code : 'UNKNOWN'
 }
 
 /** Of a bug, and of what came out of an object, where it was. */

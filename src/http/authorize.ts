@@ -167,6 +167,10 @@ export class FillRight {
       this.#isRefused = true
       return { ok: false, retryAfter: undefined }
     }
+    if (this.#address.kind === 'mirrored') {
+      const contact = await services.access.contact(this.#address.host)
+      if (contact === 'none') return { ok: false, retryAfter: 'closed' }
+    }
     const isWithin = await services.access.limits.fill(exchange.client())
     return isWithin ? { ok: true } : { ok: false, retryAfter: RETRY_FILL }
   }

@@ -3,7 +3,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import { formatContentRange, parseRange, unsatisfiedRange } from '../oci/range.ts'
+import { formatContentRange, parseRange, resolveRange, unsatisfiedRange } from '../oci/range.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { BlobAnswer, ServedBlob } from '../mirror/blobs.ts'
 import { registryErrorOf } from '../registry/failure.ts'
@@ -40,13 +40,24 @@ export async function getBlob(
   }
   const get = async (wants: 'bytes' | 'place'): Promise<ServedBlob> =>
     served(exchange, await repository.blobs.get(digest, { wants, range }))
-  const endpoint = services.mayRedirect() ? redirectEndpoint(exchange, services.config) : undefined
+  const endpoint = await endpointFor(visit)
   if (endpoint === undefined) return render(exchange, await get('bytes'), entity)
   const blob = await get('place')
   if (blob.place === undefined) return render(exchange, blob, entity)
   const url = await services.redirect(blob.place, endpoint)
-  if (url !== undefined) return redirectTo(exchange, url, digest)
+  if (url !== undefined) {
+    exchange.redirected = lengthOf(range, blob.place.size)
+    return redirectTo(exchange, url, digest)
+  }
   return render(exchange, await get('bytes'), entity)
+}
+
+/** Where this client may read a blob for itself; what is switched off is asked only where it would be sent there. */
+async function endpointFor({ exchange, services }: Visit): Promise<URL | undefined> {
+  if (!services.mayRedirect()) return undefined
+  const endpoint = redirectEndpoint(exchange, services.config)
+  if (endpoint === undefined || (await services.access.switches()).noRedirect) return undefined
+  return endpoint
 }
 
 /** Answers DELETE (end-10). */
@@ -111,6 +122,12 @@ function requestedRange(exchange: Exchange, etag: string): ByteRange | 'unsatisf
   const ifRange = exchange.headers.get(HEADER.ifRange)
   if (ifRange !== null && ifRange.trim() !== etag) return undefined
   return parseRange(exchange.headers.get(HEADER.range))
+}
+
+/** How much of a blob the client will read there. */
+function lengthOf(range: ByteRange | undefined, size: number): number {
+  const resolved = range === undefined ? 'unsatisfiable' : resolveRange(range, size)
+  return resolved === 'unsatisfiable' ? size : resolved.length
 }
 
 function unsatisfied(size: number | undefined): RegistryError {

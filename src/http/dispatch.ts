@@ -21,6 +21,8 @@ import { getReferrers, getTags } from './listings.ts'
 import { deleteManifest, getManifest, putManifest } from './manifests.ts'
 import { continueUpload, startUpload } from './uploads.ts'
 
+const READ_METHODS: readonly string[] = ['GET', 'HEAD']
+
 /** An endpoint of a repository. */
 type RepositoryEndpoint = Exclude<Endpoint, { readonly kind: 'base' | 'catalog' }>
 
@@ -73,6 +75,7 @@ async function answer(
   refuseWrite(exchange, endpoint, address)
   const action = actionOf(endpoint.kind, method)
   await authorize(visit, address, action)
+  if (action !== 'read') await refuseWhileReadOnly(visit, endpoint)
   const right = new FillRight(visit, address)
   const repository = open(address, services.opening(right.admit))
   if (action !== 'read' && repository.kind === 'hosted') {
@@ -94,6 +97,19 @@ function refuseWrite(
   const allowed = allowedMethods(kind, isCapability ? 'mirrored' : address.kind)
   const message = address.kind === 'mirrored' ? 'a mirrored repository can only be read' : undefined
   refuseMethod(method, allowed, isCapability ? 'this path can only be read' : message)
+}
+
+/** While administrators let nothing be changed. An upload can still be looked at and given up. */
+async function refuseWhileReadOnly(
+  { exchange, services }: Visit,
+  { kind }: RepositoryEndpoint,
+): Promise<void> {
+  const left = allowedMethods(kind, 'hosted').filter(
+    (method) => READ_METHODS.includes(method) || (kind === 'upload' && method === 'DELETE'),
+  )
+  if (left.includes(exchange.method) || !(await services.access.switches()).readOnly) return
+  const message = 'this registry is read only now: an administrator has switched that on'
+  refuseMethod(exchange.method, left, message)
 }
 
 async function read(

@@ -42,6 +42,8 @@ export interface Exchange {
   bytes: number | undefined
   /** What the answer says that it holds (bytes). */
   length: number | undefined
+  /** What storage holds of what was asked for, where the client was sent there (bytes). */
+  redirected: number | undefined
 }
 
 /** Makes an answer, of fields as `HEADER` spells them; a HEAD gets the same ones and no body. */

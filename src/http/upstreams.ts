@@ -14,10 +14,12 @@ import { respond } from './exchange.ts'
 export async function getUpstreams(visit: Visit): Promise<Response> {
   await requireAdministrator(visit)
   const { exchange, services } = visit
+  const { paused } = await services.access.switches()
   const upstreams = await Promise.all(
     services.endpoints().map(async (endpoint) => ({
       host: endpoint.host,
       url: endpoint.url,
+      paused: paused.includes(endpoint.host),
       gates: (await services.gateStatuses(endpoint)).map(describeGate),
     })),
   )
@@ -40,7 +42,7 @@ function describeGate({ credential, budget, lastError, ...times }: GateName & Ga
  * Which of the configured credentials, counted from 0; `null` for nobody. The rest of an id is a hash of the
  * password, which whoever guesses passwords could use.
  */
-function positionOf(credential: string | undefined): number | null {
+export function positionOf(credential: string | undefined): number | null {
   return credential === undefined ? null : Number(credential.split('-')[0])
 }
 

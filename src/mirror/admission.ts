@@ -4,18 +4,18 @@
 import type { UpstreamFailure } from '../upstream/error.ts'
 
 /**
- * Whether a request may cause upstream work. If not: `retryAfter` is when it may try again (seconds), and
- * `undefined` that its caller may only read what is here.
+ * Whether a request may cause upstream work. If not: `retryAfter` is when it may try again (seconds), `undefined`
+ * that its caller may only read what is here, and `closed` that nobody may cause any.
  */
 export type Admission =
   | { readonly ok: true }
-  | { readonly ok: false; readonly retryAfter: number | undefined }
+  | { readonly ok: false; readonly retryAfter: number | 'closed' | undefined }
 
 /** Asks for admission, which counts: a request asks once at most, and only when it needs it. Never rejects. */
 export type Admit = () => Promise<Admission>
 
 /** Why a mirrored repository gives no answer: the upstream does not, or this registry does not ask it. */
-export type MirrorFailure = UpstreamFailure | LimitedHere
+export type MirrorFailure = UpstreamFailure | LimitedHere | ClosedHere
 
 /** This caller has caused enough upstream work for now; `retryAfter` is in seconds. */
 interface LimitedHere {
@@ -23,10 +23,15 @@ interface LimitedHere {
   readonly retryAfter: number
 }
 
+/** An administrator has switched off that the upstream is asked. */
+interface ClosedHere {
+  readonly kind: 'closed-here'
+}
+
 /** The answer to a request that was not admitted. What its caller may not fetch does not exist for it. */
 export interface Refused {
   readonly ok: false
-  readonly failure: LimitedHere | { readonly kind: 'not-found' }
+  readonly failure: LimitedHere | ClosedHere | { readonly kind: 'not-found' }
 }
 
 /** The admission of one request. */
@@ -43,12 +48,7 @@ export class RequestAdmission {
     this.#asked ??= this.#admit()
     const admission = await this.#asked
     if (admission.ok) return undefined
-    const { retryAfter } = admission
-    const failure =
-      retryAfter === undefined
-        ? ({ kind: 'not-found' } as const)
-        : ({ kind: 'limited-here', retryAfter } as const)
-    return { ok: false, failure }
+    return { ok: false, failure: refusalFor(admission.retryAfter) }
   }
 
   /** Asks for what is known, and only if that is nothing, and the request is admitted, for the rest. */
@@ -58,4 +58,9 @@ export class RequestAdmission {
   ): Promise<Answer | Refused> {
     return (await known()) ?? (await this.refusal()) ?? anew()
   }
+}
+
+function refusalFor(retryAfter: number | 'closed' | undefined): Refused['failure'] {
+  if (retryAfter === undefined) return { kind: 'not-found' }
+  return retryAfter === 'closed' ? { kind: 'closed-here' } : { kind: 'limited-here', retryAfter }
 }

@@ -39,6 +39,12 @@ export interface FillGone {
   readonly state: 'gone'
 }
 
+/** Counts fills, by the host of their upstream. */
+export interface FillTally {
+  started(upstream: string): void
+  ended(upstream: string, result: 'stored' | 'absent' | 'failed'): void
+}
+
 /** What a keeper is given. */
 export interface FillKeeperGiven {
   readonly storage: DurableObjectStorage
@@ -46,6 +52,8 @@ export interface FillKeeperGiven {
   readonly blobs: BlobStore
   readonly open: (request: FillRequest) => Promise<BlobSource>
   readonly statedSize: (request: FillRequest) => Promise<number | undefined>
+  /** Where somebody wants to know. */
+  readonly tally?: FillTally
   readonly now: Now
   readonly defer: Defer
   readonly log: Log
@@ -54,6 +62,7 @@ export interface FillKeeperGiven {
 /** A fill, and whose request it makes. */
 interface Started {
   readonly fill: Fill
+  readonly host: string
   readonly repository: RepositoryName
 }
 
@@ -183,8 +192,8 @@ export class FillKeeper {
   }
 
   async #startOnce(request: FillRequest): Promise<Started | number> {
-    const { blobs, defer, now, open, statedSize } = this.#given
-    const { key, digest, repository } = request
+    const { blobs, defer, now, open, statedSize, tally } = this.#given
+    const { key, digest, host, repository } = request
     const size = await storing(blobs.head(key), this.#patience.lookup)
     if (size !== undefined) return size
     const id = crypto.randomUUID()
@@ -199,17 +208,18 @@ export class FillKeeper {
       isAbandoned: () => now() - this.#askedAt > this.#patience.absence,
       patience: this.#patience,
     })
-    this.#started = { fill, repository }
+    this.#started = { fill, host, repository }
+    tally?.started(host)
     defer(this.#run(this.#started))
     return this.#started
   }
 
-  async #run({ fill, repository }: Started): Promise<void> {
-    const { storage, now } = this.#given
+  async #run({ fill, host, repository }: Started): Promise<void> {
+    const { storage, now, tally } = this.#given
     await fill.run()
-    if (fill.end?.state === 'failed' && fill.end.failure.kind === 'not-found') {
-      this.#miss(repository)
-    }
+    const isAbsent = fill.end?.state === 'failed' && fill.end.failure.kind === 'not-found'
+    if (isAbsent) this.#miss(repository)
+    tally?.ended(host, isAbsent ? 'absent' : fill.end?.state === 'stored' ? 'stored' : 'failed')
     if (!fill.hasSegments) return
     if (fill.needsSegments) {
       await storage.setAlarm(now() + KEEP_SEGMENTS)

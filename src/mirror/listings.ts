@@ -50,6 +50,9 @@ export type ListingAnswer<Item> =
     }
   | { readonly ok: false; readonly failure: MirrorFailure }
 
+/** A list that needs no upstream, if there is one. */
+export type KnownListing<Item> = ListingAnswer<Item> | undefined
+
 interface Kept<Item> {
   readonly items: readonly Item[]
   readonly next: string | undefined
@@ -98,14 +101,22 @@ export class Listings {
     })
   }
 
-  /** As `tags`, but `undefined` where only the upstream can tell. */
-  knownTags(page: Page): ListingAnswer<string> | undefined {
-    return this.#fresh(this.#tags, keyOf(page))
+  /** As `tags`, but `undefined` where only the upstream can tell; while it is `isClosed`, what is known stands in. */
+  knownTags(page: Page, isClosed = false): KnownListing<string> {
+    const key = keyOf(page)
+    const known = (kept: Kept<string> | undefined) => this.#localTags(page, kept)
+    return (
+      this.#fresh(this.#tags, key) ?? (isClosed ? this.#local(this.#tags, key, known) : undefined)
+    )
   }
 
-  /** As `referrers`, but `undefined` where only the upstream can tell. */
-  knownReferrers(digest: Digest): ListingAnswer<Descriptor> | undefined {
-    return this.#fresh(this.#referrers, digest)
+  /** As `referrers`, in the same way. */
+  knownReferrers(digest: Digest, isClosed = false): KnownListing<Descriptor> {
+    const known = (kept: Kept<Descriptor> | undefined) => this.#localReferrers(digest, kept)
+    return (
+      this.#fresh(this.#referrers, digest) ??
+      (isClosed ? this.#local(this.#referrers, digest, known) : undefined)
+    )
   }
 
   async #list<Item>(
@@ -119,18 +130,27 @@ export class Listings {
   ): Promise<ListingAnswer<Item>> {
     const fresh = this.#fresh(memory, key)
     if (fresh !== undefined) return fresh
-    const kept = memory.get(key, this.#given.now())
     try {
       const asked = await this.#once(key, how.ask)
       if (how.isKept) this.#keep(memory, key, asked)
       return { ok: true, ...asked, outcome: how.isKept ? 'fill' : 'direct', warning: undefined }
     } catch (error) {
       const failure = failureOf(error)
-      const known = this.#isPassing(failure) ? how.known(kept) : undefined
-      if (known === undefined) return { ok: false, failure }
-      const warning = `${this.#given.name.host} cannot be asked: this list holds only what is known here`
-      return { ok: true, ...known, outcome: 'stale', warning }
+      const local = this.#isPassing(failure) ? this.#local(memory, key, how.known) : undefined
+      return local ?? { ok: false, failure }
     }
+  }
+
+  /** What is known here in place of what the upstream would say. */
+  #local<Item>(
+    memory: Memory<Kept<Item>>,
+    key: string,
+    find: (kept: Kept<Item> | undefined) => Omit<Kept<Item>, 'until'> | undefined,
+  ): KnownListing<Item> {
+    const known = find(memory.get(key, this.#given.now()))
+    if (known === undefined) return undefined
+    const warning = `${this.#given.name.host} cannot be asked: this list holds only what is known here`
+    return { ok: true, ...known, outcome: 'stale', warning }
   }
 
   #fresh<Item>(memory: Memory<Kept<Item>>, key: string): ListingAnswer<Item> | undefined {

@@ -8,7 +8,7 @@ import type { Page } from '../oci/page.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
 import type { Seams } from '../seams.ts'
 import type { Hints, ManifestHint } from '../storage/hints.ts'
-import { canonicalName, mirroredManifestKey } from '../storage/keys.ts'
+import { canonicalName } from '../storage/keys.ts'
 import type { MirroredName } from '../storage/keys.ts'
 import type { ManifestStore } from '../storage/manifests.ts'
 import type { Memory } from '../storage/memory.ts'
@@ -21,11 +21,12 @@ import type { MirroredBlobs } from './blobs.ts'
 import { mayServeStale } from './freshness.ts'
 import type { FreshnessRules } from './freshness.ts'
 import type { LedgerAnswer, ManifestAnswer, ServedManifest } from './ledger.ts'
+import { KeptManifests } from './kept-manifests.ts'
 import { Listings } from './listings.ts'
-import type { ListingAnswer } from './listings.ts'
-import { storing } from './output.ts'
-import { LATE, PATIENCE, within } from './patience.ts'
+import type { KnownListing, ListingAnswer } from './listings.ts'
+import { LATE, within } from './patience.ts'
 import { dayOf } from './records.ts'
+import type { TagRecord } from './records.ts'
 
 /** An isolate repeats what it knows of a tag for so long without asking anybody (milliseconds). */
 const TAG_MEMORY = 60_000
@@ -45,8 +46,14 @@ export interface LedgerStub {
     known: Digest | undefined,
   ): Promise<LedgerAnswer | undefined>
   knownManifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer | undefined>
-  knownTags(name: MirroredName, page: Page): Promise<ListingAnswer<string> | undefined>
-  knownReferrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor> | undefined>
+  /** What is known of a tag, whatever its age; the upstream is not asked. */
+  keptTag(name: MirroredName, tag: Tag): Promise<TagRecord | undefined>
+  knownTags(name: MirroredName, page: Page, isClosed?: boolean): Promise<KnownListing<string>>
+  knownReferrers(
+    name: MirroredName,
+    digest: Digest,
+    isClosed?: boolean,
+  ): Promise<KnownListing<Descriptor>>
   tag(name: MirroredName, tag: Tag, known: Digest | undefined): Promise<LedgerAnswer>
   manifest(name: MirroredName, digest: Digest): Promise<LedgerAnswer>
   tags(name: MirroredName, page: Page): Promise<ListingAnswer<string>>
@@ -79,6 +86,8 @@ export interface MirroredRepositoryGiven {
   readonly blobs: () => MirroredBlobs
   /** Of the one request that this is for. */
   readonly admit: Admit
+  /** What the upstream may be asked for; of `none`, `admit` says so too. Never rejects. */
+  readonly contact: () => Promise<'all' | 'unknown' | 'none'>
   readonly seams: Seams
 }
 
@@ -113,7 +122,7 @@ export class MirroredRepository {
   async tags(page: Page): Promise<ListingAnswer<string>> {
     const { ledger, name } = this.#given
     return this.#listing({
-      known: () => ledger().knownTags(name, page),
+      known: (isClosed) => ledger().knownTags(name, page, isClosed),
       anew: () => ledger().tags(name, page),
       alone: (listings) => listings.tags(page),
     })
@@ -123,7 +132,7 @@ export class MirroredRepository {
   async referrers(digest: Digest): Promise<ListingAnswer<Descriptor>> {
     const { ledger, name } = this.#given
     return this.#listing({
-      known: () => ledger().knownReferrers(name, digest),
+      known: (isClosed) => ledger().knownReferrers(name, digest, isClosed),
       anew: () => ledger().referrers(name, digest),
       alone: (listings) => listings.referrers(digest),
     })
@@ -139,7 +148,8 @@ export class MirroredRepository {
     if (hint !== undefined && seams.now() - hint.verifiedAt < rules.ttl) {
       return this.#hold(key, fromHint(hint, { outcome: 'hit', until: hint.verifiedAt + rules.ttl }))
     }
-    const answer = await this.#askLedger(tag, hint, rules)
+    const answer =
+      (await this.#unchecked(tag, hint, rules)) ?? (await this.#askLedger(tag, hint, rules))
     return answer.ok ? this.#hold(key, answer) : answer
   }
 
@@ -151,8 +161,32 @@ export class MirroredRepository {
     const hint = await hints.getManifest(name, digest)
     if (hint !== undefined)
       return this.#hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
-    const answer = await this.#askLedgerForDigest(digest)
+    const answer = (await this.#closed(digest)) ?? (await this.#askLedgerForDigest(digest))
     return answer.ok ? this.#hold(key, answer) : answer
+  }
+
+  /** A tag that is not to be checked, as it is kept here; `undefined`: the upstream may be asked. */
+  async #unchecked(
+    tag: Tag,
+    hint: ManifestHint | undefined,
+    rules: FreshnessRules,
+  ): Promise<ManifestAnswer | undefined> {
+    const may = await this.#given.contact()
+    if (may === 'all') return undefined
+    const kept = await this.#kept().tag(tag, hint, rules)
+    return kept ?? (may === 'none' ? this.#admission.refusal() : undefined)
+  }
+
+  /** A digest while the upstream may not be asked for anything. */
+  async #closed(digest: Digest): Promise<ManifestAnswer | undefined> {
+    if ((await this.#given.contact()) !== 'none') return undefined
+    return (await this.#kept().digest(digest)) ?? this.#admission.refusal()
+  }
+
+  #kept(): KeptManifests {
+    const { ledger } = this.#given
+    const tag = (of: Tag) => inTime(ledger().keptTag(this.#given.name, of))
+    return new KeptManifests({ ...this.#given, tag })
   }
 
   async #askLedger(
@@ -195,7 +229,8 @@ export class MirroredRepository {
   /** Without the ledger nothing is stored, but R2 still knows manifests by digest, and the upstream all. */
   async #alone(reference: Reference): Promise<ManifestAnswer> {
     const deadline = this.#given.seams.now() + WITHIN
-    const stored = reference.kind === 'digest' ? await this.#stored(reference.digest) : undefined
+    const stored =
+      reference.kind === 'digest' ? await this.#kept().digest(reference.digest) : undefined
     return stored ?? (await this.#admission.refusal()) ?? this.#fetch(reference, deadline)
   }
 
@@ -222,33 +257,16 @@ export class MirroredRepository {
     }
   }
 
-  async #stored(digest: Digest): Promise<ServedManifest | undefined> {
-    const { manifests, name, seams } = this.#given
-    try {
-      const read = manifests.get(mirroredManifestKey(name, digest), digest)
-      const stored = await storing(read, PATIENCE.lookup)
-      const base = {
-        outcome: 'hit',
-        verifiedAt: seams.now(),
-        until: Infinity,
-        warning: undefined,
-      } as const
-      return stored && { ok: true, digest, ...stored, ...base }
-    } catch (error) {
-      this.#logAway(error)
-      return undefined
-    }
-  }
-
-  async #listing<Item>(
-    question: Question<ListingAnswer<Item>> & {
-      readonly alone: (listings: Listings) => Promise<ListingAnswer<Item>>
-    },
-  ): Promise<ListingAnswer<Item>> {
-    const { client, name, seams } = this.#given
+  async #listing<Item>(question: {
+    readonly known: (isClosed: boolean) => Promise<KnownListing<Item>>
+    readonly anew: () => Promise<ListingAnswer<Item>>
+    readonly alone: (listings: Listings) => Promise<ListingAnswer<Item>>
+  }): Promise<ListingAnswer<Item>> {
+    const { client, contact, name, seams } = this.#given
     const { now } = seams
     try {
-      return await this.#ask(question)
+      const isClosed = (await contact()) === 'none'
+      return await this.#ask({ known: () => question.known(isClosed), anew: question.anew })
     } catch (error) {
       this.#logAway(error)
       const refusal = await this.#admission.refusal()

@@ -7,6 +7,8 @@ import type { ErrorCode } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
 import type { MirrorFailure } from '../mirror/admission.ts'
 
+/** Whoever has switched something off seldom switches it on at once (seconds). */
+const RETRY_CLOSED = 60
 /** A client that comes back before an upstream is likely to be up again only adds load (seconds). */
 const RETRY_OUTAGE = 10
 
@@ -30,6 +32,12 @@ export function registryErrorOf(failure: MirrorFailure, unknown: ErrorCode): Reg
       return new RegistryError('TOOMANYREQUESTS', {
         message: 'this registry limits what a client may have fetched, and this is not cached',
         headers: { [HEADER.retryAfter]: String(failure.retryAfter) },
+      })
+    case 'closed-here':
+      return new RegistryError('UNKNOWN', {
+        status: 503,
+        message: 'this is not here, and an administrator has switched off that it is fetched',
+        headers: { [HEADER.retryAfter]: String(RETRY_CLOSED) },
       })
     case 'unavailable':
       return new RegistryError('UNKNOWN', {

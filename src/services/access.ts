@@ -6,6 +6,8 @@ import { Authority, SNAPSHOT_AGE } from '../auth/authority.ts'
 import type { AuditEntry, AuthorityStorage, Snapshot } from '../auth/authority.ts'
 import { readDocuments } from '../auth/issuer-keys.ts'
 import { OIDC } from '../auth/oidc.ts'
+import { contactOf } from '../auth/switches.ts'
+import type { Contact, Switches } from '../auth/switches.ts'
 import { verifyAccess } from '../auth/token.ts'
 import type { AccessClaims } from '../auth/token.ts'
 import type { Config } from '../config.ts'
@@ -22,6 +24,15 @@ const RECENT = 5000
 const WITHIN = 5000
 /** Characters of verified tokens that an isolate keeps. */
 const TOKEN_MEMORY = 2 * 1024 * 1024
+/**
+ * What is switched is known as of so long ago; with the time that the object may take, and the seconds for which an
+ * isolate repeats a tag that it has not checked, everybody sees it within a minute (milliseconds).
+ */
+const SWITCH_AGE = 45_000
+/** A pull waits no longer for what is switched, which hardly ever changes (milliseconds). */
+const SWITCH_WITHIN = 1000
+/** No request waits for what is switched so soon after the object has not answered (milliseconds). */
+const SWITCH_REST = 10_000
 /** The one object of a deployment. */
 const NAME = 'authority'
 
@@ -32,13 +43,17 @@ export interface AccessMemory {
   failedAt: number
   /** Changes that were made by this isolate. */
   changes: number
+  /** What was last known to be switched, whatever its age. */
+  switches: Switches
   /** Access tokens that were verified with the keys of a snapshot, and are shown again with each request of a pull. */
   readonly tokens: WeakMap<Snapshot, Memory<AccessClaims>>
   oidc: OIDC | undefined
 }
 
-/** Changes accounts. */
+/** Changes accounts and switches. */
 export interface AuthorityStub {
+  snapshot(): Promise<Snapshot>
+  setSwitches(change: Partial<Switches>, by: string): Promise<Switches>
   add(
     account: Pick<Account, 'name' | 'kind' | 'grants'>,
     by: string,
@@ -111,7 +126,10 @@ export class AccessServices {
     try {
       const value = this.#withConfigured(await this.#read())
       // What was read before a change that was made here is old already.
-      if (changes === memory.changes) memory.snapshot = { value, readAt: seams.now() }
+      if (changes === memory.changes) {
+        memory.snapshot = { value, readAt: seams.now() }
+        memory.switches = value.switches
+      }
       return value
     } catch (error) {
       memory.failedAt = seams.now()
@@ -119,6 +137,33 @@ export class AccessServices {
       seams.log('authority-away', { reason: String(error) })
       return held.value
     }
+  }
+
+  /**
+   * What is switched. While the object is away, what was last known of that; where nothing ever was, nothing is. Asked
+   * by requests that it could change, and by no other: a warm pull costs no operation. Never rejects.
+   */
+  async switches(): Promise<Switches> {
+    const { seams, memory } = this.#given
+    if (seams.now() - memory.failedAt < SWITCH_REST) return memory.switches
+    try {
+      await inTime(this.#snapshot(SWITCH_AGE), SWITCH_WITHIN, 'the authority is slow')
+    } catch (error) {
+      // What is late is still taken when it comes.
+      memory.failedAt = seams.now()
+      seams.log('authority-away', { reason: String(error) })
+    }
+    return memory.switches
+  }
+
+  /** What the upstream of a host may be asked for now. Never rejects. */
+  async contact(host: string): Promise<Contact> {
+    return contactOf(await this.switches(), host)
+  }
+
+  /** Notes what was switched here. */
+  learn(switches: Switches): void {
+    this.#given.memory.switches = switches
   }
 
   /**

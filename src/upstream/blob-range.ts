@@ -23,18 +23,22 @@ export interface PartPatience {
 
 /** An open part of a blob, read once and in order. Nothing is verified, nor continued when it is cut. */
 export class BlobPart {
+  readonly #client: UpstreamClient
   readonly #reader: ReadableStreamBYOBReader
   readonly #idle: number
 
   /** A body that is silent for longer than `idle` (milliseconds) counts as cut. */
-  constructor(body: ReadableStream<Uint8Array>, idle: number) {
+  constructor(client: UpstreamClient, body: ReadableStream<Uint8Array>, idle: number) {
+    this.#client = client
     this.#reader = body.getReader({ mode: 'byob' })
     this.#idle = idle
   }
 
   /** The next bytes, or `undefined` at the end. @throws {OutboundError} when it is cut short or stalls. */
   async read(): Promise<Uint8Array | undefined> {
-    return readChunk(this.#reader, this.#idle)
+    const chunk = await readChunk(this.#reader, this.#idle)
+    this.#client.noteRead(chunk?.byteLength ?? 0)
+    return chunk
   }
 
   /** Lets the upstream go. Never rejects. */
@@ -69,7 +73,7 @@ export async function openBlobRange(
   const isPart =
     response.headers.get(HEADER.contentRange) === formatContentRange(offset, length, size)
   if (response.status === 206 && isPart && response.body !== null) {
-    return new BlobPart(response.body, patience.idle)
+    return new BlobPart(client, response.body, patience.idle)
   }
   await discardBody(response)
   return undefined

@@ -84,6 +84,7 @@ export class BlobSource {
         const chunk = await readChunk(this.#body.reader, IDLE)
         if (chunk !== undefined) {
           this.#offset += chunk.byteLength
+          this.#endpoints[0]?.noteRead(chunk.byteLength)
           return chunk
         }
         if (this.size === undefined || this.#offset >= this.size) return undefined

@@ -33,10 +33,19 @@ export interface UpstreamRequest {
 /** Where the client finds the gate of a credential, or of nobody. */
 export type GateOf = (upstream: Upstream, credential: Credential | undefined) => GateStub
 
+/** Counts requests to upstreams, and bytes that are read from them, by the endpoint's name. */
+export interface UpstreamTally {
+  /** Without a status there was no answer. */
+  asked(upstream: string, status: number | undefined): void
+  read(upstream: string, bytes: number): void
+}
+
 /** What a client is given. */
 export interface ClientGiven {
   readonly outbound: Outbound
   readonly gateOf: GateOf
+  /** Where somebody wants to know. */
+  readonly tally?: UpstreamTally
   readonly now: Now
   readonly defer: Defer
 }
@@ -72,6 +81,11 @@ export class UpstreamClient {
       if (!isOfIdentity(answer)) break
     }
     throw new UpstreamError(failure ?? { kind: 'denied', reason: 'no credential is configured' })
+  }
+
+  /** Notes that so many bytes of an answer were read. */
+  noteRead(bytes: number): void {
+    this.#given.tally?.read(this.upstream.name, bytes)
   }
 
   /** What tags' TTLs are multiplied by, as the best of our budgets falls. */
@@ -176,12 +190,13 @@ export class UpstreamClient {
     }
   }
 
-  #sendOnce(
+  async #sendOnce(
     request: UpstreamRequest,
     authorization: Authorization & { ok: true },
   ): Promise<Response> {
     const { upstream } = this
-    return this.#given.outbound.send({
+    const { outbound, tally } = this.#given
+    const answer = outbound.send({
       url: `${upstream.url}/v2/${request.repository}/${request.path}`,
       method: request.method,
       headers: request.headers ?? {},
@@ -190,6 +205,14 @@ export class UpstreamClient {
       hasStorage: request.path.startsWith('blobs/'),
       within: Math.min(HEADERS_WITHIN, request.deadline - this.#given.now()),
     })
+    try {
+      const response = await answer
+      tally?.asked(upstream.name, response.status)
+      return response
+    } catch (error) {
+      tally?.asked(upstream.name, undefined)
+      throw error
+    }
   }
 
   #isExpired({ status }: Response, authorization: Authorization & { ok: true }): boolean {

@@ -101,6 +101,7 @@ async function fetchFrom(
 ): Promise<FetchedManifest> {
   const response = await client.send({ ...about(request), method: 'GET', purpose: 'counted' })
   const bytes = await readWhole(response, MAX_MANIFEST, request.deadline - now())
+  client.noteRead(bytes.byteLength)
   const digest = await verifiedDigest(request.reference, response, bytes)
   const document = inspectManifest(bytes, response.headers.get(HEADER.contentType))
   if (!document.ok)

@@ -7,6 +7,7 @@ import type { GrantText } from '../../src/auth/account.ts'
 import { hashSecret, isSecret, isSecretForm } from '../../src/auth/account.ts'
 import type { AuthorityStorage } from '../../src/auth/authority.ts'
 import { Authority } from '../../src/auth/authority.ts'
+import { NO_SWITCHES } from '../../src/auth/switches.ts'
 import { signAccess, signRefresh, verifyAccess, verifyRefresh } from '../../src/auth/token.ts'
 
 const SECOND = 1000
@@ -307,5 +308,34 @@ describe('audit', () => {
     const kept = [...storage.values.keys()].filter((key) => /^audit:0*1[23]\d{3}$/.test(key))
     expect(kept).toHaveLength(1000)
     expect(authority().audit()[0]).toMatchObject({ name: 'c', by: '500' })
+  })
+})
+
+describe('switches', () => {
+  it('are off at first, and part of the snapshot', async () => {
+    expect((await authority().snapshot()).switches).toEqual(NO_SWITCHES)
+    expect(storage.values.has('switches')).toBe(false)
+    const after = authority().setSwitches({ noFills: true, paused: ['a.test'] }, 'root')
+    expect(after).toEqual({ ...NO_SWITCHES, noFills: true, paused: ['a.test'] })
+    expect((await authority().snapshot()).switches).toEqual(after)
+  })
+
+  it('that are not named stay, and each that was turned is in the audit', () => {
+    authority().setSwitches({ readOnly: true }, 'root')
+    authority().setSwitches({ readOnly: true, paused: ['a.test'] }, 'owner')
+    expect(authority().setSwitches({ readOnly: false }, 'root')).toEqual({
+      ...NO_SWITCHES,
+      paused: ['a.test'],
+    })
+    expect(authority().audit()).toEqual([
+      { at: now, by: 'root', what: 'switch-off', name: 'readOnly' },
+      { at: now, by: 'owner', what: 'pause', name: 'a.test' },
+      { at: now, by: 'root', what: 'switch-on', name: 'readOnly' },
+    ])
+  })
+
+  it('that another version knew nothing of are off', async () => {
+    storage.put('switches', { readOnly: true })
+    expect((await authority().snapshot()).switches).toEqual({ ...NO_SWITCHES, readOnly: true })
   })
 })

@@ -15,6 +15,10 @@ export interface Operations {
   readonly counted: readonly string[]
   /** Last access, told after the answer; outside the budget. */
   readonly touches: number
+  /** What an isolate has counted, handed over after the answer; once in 10 s. */
+  readonly handOvers: number
+  /** Accounts, keys and switches as they stand, read by requests that they could change; once in 45 s. */
+  readonly lookups: number
   /** One byte that the Worker reads by a redirect of its own, to see whether clients can; once a minute. */
   readonly checks: number
 }
@@ -33,10 +37,16 @@ export async function operationsOf(server: string, requestID: string): Promise<O
   const spans = await completeTrace(server, requestID)
   const names = spans.map((span) => nameOf(span, spans)).filter((name) => name !== undefined)
   const isTouch = (name: string): boolean => name === 'object touch'
+  const isHandOver = (name: string): boolean => name === 'object handOver'
+  const isLookup = (name: string): boolean => name === 'object snapshot'
   const isCheck = (name: string): boolean => name.startsWith('fetch ') && name.includes(S3)
   return {
-    counted: names.filter((name) => !isTouch(name) && !isCheck(name)).toSorted(),
+    counted: names
+      .filter((name) => ![isTouch, isHandOver, isLookup, isCheck].some((isOf) => isOf(name)))
+      .toSorted(),
     touches: names.filter(isTouch).length,
+    handOvers: names.filter(isHandOver).length,
+    lookups: names.filter(isLookup).length,
     checks: names.filter(isCheck).length,
   }
 }

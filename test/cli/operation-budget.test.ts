@@ -1,6 +1,8 @@
 // The operation budget (design §7), counted: what requests cost in KV, R2, objects and upstream requests, by the spans
 // of a real `wrangler dev`. First an image is pulled cold; then the upstream is unplugged, and a new isolate serves.
 
+import { setTimeout } from 'node:timers/promises'
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { ask } from './operation-budget-client.ts'
@@ -31,6 +33,8 @@ interface Step extends Ask {
   readonly wants: readonly string[]
   /** Last access, told once by an isolate for a repository and day, after the answer. */
   readonly touches?: number
+  /** Whether accounts, keys and switches are read; `may`: where it is time again. */
+  readonly lookups?: 0 | 1 | 'may'
 }
 
 interface Row {
@@ -39,13 +43,24 @@ interface Row {
   readonly steps: () => readonly Step[]
 }
 
+/** What an isolate may hand over: once in so long (milliseconds). */
+const HAND_OVER = 10_000
+
 async function expectSteps({ before, steps }: Pick<Row, 'before' | 'steps'>): Promise<void> {
   await before?.()
-  for (const { status = 200, wants, touches = 0, ...request } of steps()) {
+  const startedAt = Date.now()
+  let handOvers = 0
+  for (const { status = 200, wants, touches = 0, lookups = 0, ...request } of steps()) {
     const answer = await stage.count(request)
+    handOvers += answer.handOvers
     const cost = { counted: answer.counted, touches: answer.touches }
     expect([request, answer.status, cost]).toEqual([request, status, { counted: wants, touches }])
+    if (lookups === 'may')
+      expect([request, [0, 1]]).toEqual([request, expect.arrayContaining([answer.lookups])])
+    else expect([request, answer.lookups]).toEqual([request, lookups])
   }
+  // Outside the budget, as last access is, and never more often.
+  expect(handOvers).toBeLessThanOrEqual(1 + (Date.now() - startedAt) / HAND_OVER)
 }
 
 function manifest(repository: string, reference = 'v1'): string {
@@ -113,7 +128,7 @@ describe('with the upstream unplugged, an isolate that has served nothing', () =
     const blob = stage.blob('vault.test/app/private')
     await expectSteps({
       steps: () => [
-        { path, headers: token, wants: [KV_READ, 'object snapshot'], touches: 1 },
+        { path, headers: token, wants: [KV_READ], touches: 1, lookups: 1 },
         { path, headers: token, wants: [] },
         { path: digest, headers: token, wants: [] },
         { path: blob, headers: { ...token, ...STREAMED }, wants: [R2_GET] },
@@ -165,7 +180,12 @@ describe('with the upstream unplugged, an isolate that has served nothing', () =
       name: 'a tag that KV has from longer ago than its TTL: 1 object call besides, then nothing',
       before: () => ageHint(stage.server, 'tag/hub.test/app/aged:v1', 2 * HOUR),
       steps: () => [
-        { path: manifest('hub.test/app/aged'), wants: [KV_READ, 'object knownTag'], touches: 1 },
+        {
+          path: manifest('hub.test/app/aged'),
+          wants: [KV_READ, 'object knownTag'],
+          touches: 1,
+          lookups: 'may',
+        },
         { path: manifest('hub.test/app/aged'), wants: [] },
       ],
     },
@@ -224,18 +244,43 @@ describe('with the upstream unplugged, an isolate that has served nothing', () =
     {
       name: 'a mirrored blob, redirected: 1 R2 operation, every time',
       steps: () => [
-        { path: stage.blob('hub.test/app/plain'), status: 307, wants: [R2_HEAD] },
+        {
+          path: stage.blob('hub.test/app/plain'),
+          status: 307,
+          wants: [R2_HEAD],
+          lookups: 'may',
+        },
         { path: stage.blob('hub.test/app/plain'), headers: RANGE, status: 307, wants: [R2_HEAD] },
       ],
     },
     {
       name: 'a hosted blob, redirected: 1 object call and 1 R2 operation, then the call',
       steps: () => [
-        { path: stage.blob('hosted/plain'), status: 307, wants: ['object blob', R2_HEAD] },
+        {
+          path: stage.blob('hosted/plain'),
+          status: 307,
+          wants: ['object blob', R2_HEAD],
+          lookups: 'may',
+        },
         { path: stage.blob('hosted/plain'), status: 307, wants: ['object blob'] },
       ],
     },
   ])('$name', expectSteps)
+
+  it(
+    'hands over what it has counted by 1 object call in 10 s, and none in between',
+    async () => {
+      const path = manifest('hub.test/app/plain')
+      const next = async (): Promise<number> => (await stage.count({ path })).handOvers
+      await setTimeout(HAND_OVER)
+      // The first request after so long, whichever row sent the one before it.
+      expect(await next()).toBe(1)
+      expect([await next(), await next(), await next()]).toEqual([0, 0, 0])
+      await setTimeout(HAND_OVER)
+      expect(await next()).toBe(1)
+    },
+    PATIENCE,
+  )
 
   it('gives a pull the same bytes, and asks the upstream nothing', async () => {
     for (const repository of ['hub.test/app/cold', 'hub.test/app/plain', 'hosted/plain']) {

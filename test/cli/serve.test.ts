@@ -1,4 +1,4 @@
-// `npm start` as a program and as a function: what it prints and refuses, what its port answers, and that
+// `entrepot serve` as a program and as a function: what it prints and refuses, what its port answers, and that
 // its state outlives it.
 
 import { spawn } from 'node:child_process'
@@ -14,7 +14,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { withAdministrator } from '../../cli/administrator.ts'
-import { parseArguments } from '../../cli/arguments.ts'
 import type { Registry } from '../../cli/serve.ts'
 import { serve } from '../../cli/serve.ts'
 import { hashSecret } from '../../src/auth/account.ts'
@@ -28,7 +27,7 @@ const MANIFEST = JSON.stringify({
 })
 const DIGEST = `sha256:${createHash('sha256').update(MANIFEST).digest('hex')}`
 const PATH = `/v2/docker.io/library/hello/manifests/${DIGEST}`
-const SERVE = join(import.meta.dirname, '..', '..', 'cli', 'serve.ts')
+const ENTREPOT = join(import.meta.dirname, '..', '..', 'cli', 'entrepot.ts')
 
 let folder: string
 
@@ -101,12 +100,12 @@ interface Run {
   readonly stderr: string
 }
 
-/** Runs `npm start`; `until` is called with all that was printed so far, and may end it. */
+/** Runs `entrepot serve`; `until` is called with all that was printed so far, and may end it. */
 async function run(
   args: readonly string[],
   until?: (stdout: string, kill: () => void) => void,
 ): Promise<Run> {
-  const child = spawn(process.execPath, [SERVE, ...args], { cwd: folder })
+  const child = spawn(process.execPath, [ENTREPOT, 'serve', ...args], { cwd: folder })
   const printed = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk: Buffer) => {
     printed.stdout += chunk.toString()
@@ -185,7 +184,7 @@ describe('the registry that runs here', () => {
   })
 })
 
-describe('npm start', () => {
+describe('entrepot serve', () => {
   it('greets with its address, where the secret is and a line to try, and ends cleanly on SIGTERM', async () => {
     let url: URL | undefined
     const { code, stdout, stderr } = await run(['--port', '0'], (printed, kill) => {
@@ -201,6 +200,36 @@ describe('npm start', () => {
     expect(stdout).toContain(`the administrator's secret is in ${file}`)
     expect(stdout).not.toContain((await readFile(join(folder, file), 'utf8')).trim())
     await expect(get(new URL(`http://${host}`), '/v2/')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  it('greets programs with a line of JSON', async () => {
+    const { code, stdout } = await run(['--port', '0', '--json'], (_, kill) => kill())
+    expect(code).toBe(0)
+    expect(stdout.split('\n')).toHaveLength(2)
+    expect(JSON.parse(stdout)).toEqual({
+      event: 'listening',
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      persistTo: '.entrepot',
+      administrator: join('.entrepot', 'administrator'),
+      example: expect.stringMatching(/^skopeo copy /),
+      warnings: [],
+    })
+  })
+
+  it('ends when nobody reads its log any more', async () => {
+    const child = spawn(process.execPath, [ENTREPOT, 'serve', '--port', '0', '--json'], {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line]: Buffer[] = await once(child.stdout, 'data')
+    child.stdout.destroy()
+    const { url } = JSON.parse(String(line))
+    const closed = once(child, 'close')
+    // Answered or not: what counts is the line that it logs.
+    await get(new URL(url), '/v2/').catch(() => undefined)
+    const [code]: (number | null)[] = await closed
+    expect(code).toBe(141)
+    await expect(get(new URL(url), '/v2/')).rejects.toThrow('ECONNREFUSED')
   })
 
   it('prints what the Worker logs, and warnings', async () => {
@@ -234,26 +263,6 @@ describe('npm start', () => {
       name: 'an unknown setting',
       args: ['--var', 'UPSTREAM:{}'],
       want: /^UPSTREAM: expected one of UPSTREAMS, .*, found an unknown key\n$/,
-    },
-    {
-      name: 'an unknown option',
-      args: ['--prot', '5050'],
-      want: /^Unknown option '--prot' \(--help lists the options\)\n$/,
-    },
-    {
-      name: 'an argument too many',
-      args: ['5050'],
-      want: /^Unexpected argument '5050'.*\n$/,
-    },
-    {
-      name: 'a wrong port',
-      args: ['--port', '70000'],
-      want: /^--port: expected a number from 0 to 65535, found "70000"\n$/,
-    },
-    {
-      name: 'a variable without a value',
-      args: ['--var', 'REDIRECT=never'],
-      want: /^--var: expected NAME:VALUE, found "REDIRECT=never"\n$/,
     },
   ])('stops before it starts at $name', async ({ args, want }) => {
     const { code, stdout, stderr } = await run(args)
@@ -345,34 +354,5 @@ describe('the local administrator', () => {
     const { code, stdout, stderr } = await run(['--port', '0', '--persist-to', state])
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^cannot make \S+administrator: .*EEXIST.*\n$/)
-  })
-})
-
-describe('the command line', () => {
-  it('has defaults', () => {
-    expect(parseArguments([])).toEqual({
-      host: '127.0.0.1',
-      port: 5050,
-      persistTo: '.entrepot',
-      vars: {},
-    })
-  })
-
-  it('takes everything', () => {
-    const args = ['--host', '::1', '--port=0', '--persist-to', 'x', '--var', 'A:', '--var', 'B:c:d']
-    expect(parseArguments(args)).toEqual({
-      host: '::1',
-      port: 0,
-      persistTo: 'x',
-      vars: { A: '', B: 'c:d' },
-    })
-  })
-
-  it('explains itself', () => {
-    expect(parseArguments(['--help'])).toBe('help')
-  })
-
-  it('keeps a misplaced secret to itself', () => {
-    expect(() => parseArguments(['--var', 'password:hunter2'])).toThrow('found "password:…"')
   })
 })

@@ -1,4 +1,4 @@
-// entrepot itself, as a user starts it: `cli/serve.ts` in a process of its own, state in a folder that a restart keeps.
+// entrepot itself, as a user starts it: `entrepot serve` in a process of its own, state in a folder that a restart keeps.
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -69,10 +69,10 @@ export class Registry implements Endpoint {
   }
 
   async restart(): Promise<void> {
-    const entry = join('cli', 'serve.ts')
+    const entry = join('cli', 'entrepot.ts')
     this.#process = await this.#workspace.startUntil(
       this.#processName,
-      { command: process.execPath, args: [entry, ...this.#args], cwd: REPOSITORY },
+      { command: process.execPath, args: [entry, 'serve', ...this.#args], cwd: REPOSITORY },
       () => this.#answers(),
     )
   }

@@ -66,6 +66,7 @@ function endpointFor(
     outcome: undefined,
     bytes: undefined,
     length: undefined,
+    redirected: undefined,
   }
   return redirectEndpoint(exchange, config)
 }

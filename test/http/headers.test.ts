@@ -319,6 +319,7 @@ function exchangeOf(changes: Partial<Exchange> = {}): Exchange {
     outcome: undefined,
     bytes: undefined,
     length: undefined,
+    redirected: undefined,
     ...changes,
   }
 }

@@ -60,6 +60,21 @@ const ROUTES: readonly Route[] = [
     kind: 'other',
     needs: { GET: 'administrator', HEAD: 'administrator' },
   },
+  {
+    path: '/metrics',
+    kind: 'other',
+    needs: { GET: 'administrator', HEAD: 'administrator' },
+  },
+  {
+    path: '/_/api/switches',
+    kind: 'other',
+    needs: {
+      GET: 'administrator',
+      HEAD: 'administrator',
+      PUT: 'administrator',
+      PATCH: 'administrator',
+    },
+  },
   { path: '/v2/', kind: 'base', needs: { GET: 'login', HEAD: 'login' } },
   { path: '/docker.io/v2/', kind: 'base', needs: { GET: 'login', HEAD: 'login' } },
   { path: '/v2/_catalog', kind: 'catalog', needs: { GET: 'login', HEAD: 'login' } },
@@ -270,7 +285,14 @@ describe('T131: there is', () => {
     const tested = new Set(ROUTES.map(({ kind }) => kind))
     expect(Object.keys(kinds).filter((kind) => !tested.has(kind as Endpoint['kind']))).toEqual([])
     const { paths } = createApp(() => undefined)
-    expect(paths.toSorted()).toEqual(['/_/api/*', '/_/upstreams', '/healthz', '/token'])
+    expect(paths.toSorted()).toEqual([
+      '/_/api/*',
+      '/_/api/switches',
+      '/_/upstreams',
+      '/healthz',
+      '/metrics',
+      '/token',
+    ])
     for (const path of paths) {
       const stem = path.replace('*', '')
       expect(ROUTES.some((route) => route.path.startsWith(stem))).toBe(true)
@@ -282,7 +304,7 @@ describe('T131: there is', () => {
     '/index.html',
     '/robots.txt',
     '/admin',
-    '/metrics',
+    '/metrics/',
     '/debug/pprof',
     '/.well-known/openid-configuration',
     '/token/',

@@ -23,6 +23,7 @@ const ADMIN = {
 interface Shown {
   readonly host: string
   readonly url: string
+  readonly paused: boolean
   readonly gates: readonly Readonly<Record<string, unknown>>[]
 }
 
@@ -96,12 +97,14 @@ describe('with the grant', () => {
     expect(upstreams).toContainEqual({
       host: 'budget.test',
       url: 'https://budget.test',
+      paused: false,
       gates: [{ credential: 0 }, { credential: null }],
     })
     expect(upstreams.filter(({ host }) => host === 'backed.test')).toEqual(
       ['https://backed.test', 'https://second.test', 'https://third.test'].map((url) => ({
         host: 'backed.test',
         url,
+        paused: false,
         gates: [{ credential: null }],
       })),
     )
