@@ -16,6 +16,7 @@ export interface StorageFront {
 
 /** A signature holds for one method; the other one is refused by storage. */
 const METHODS = ['GET', 'HEAD']
+const OF_A_HOP = ['connection', 'keep-alive', 'transfer-encoding']
 /** What a read may say; a login is for storage to refuse. */
 const FIELDS = ['accept', 'authorization', 'origin', 'range', 'user-agent']
 
@@ -108,7 +109,7 @@ function passOn(
     headers: { ...allowed(headers), host },
   })
   outgoing.on('response', (response) => {
-    answer.writeHead(response.statusCode ?? 502, response.headers)
+    answer.writeHead(response.statusCode ?? 502, withoutHop(response.headers))
     response.pipe(answer)
     // What breaks off there must not look complete here.
     response.on('close', () => {
@@ -121,6 +122,11 @@ function passOn(
   })
   answer.on('close', () => outgoing.destroy())
   outgoing.end()
+}
+
+/** Without what holds for one connection only, which is not the client's (RFC 9110 §7.6.1). */
+function withoutHop(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OF_A_HOP.includes(name)))
 }
 
 function allowed(headers: IncomingHttpHeaders): IncomingHttpHeaders {

@@ -126,6 +126,18 @@ describe('the front of storage', () => {
     expect(Object.keys(headers).toSorted()).toEqual(['connection', 'host'])
   })
 
+  it('keeps the connection of a client that wants to ask again', async () => {
+    const socket = connect(front.port, '127.0.0.1')
+    const ask = `GET ${PATH}bucket/key HTTP/1.1\r\nHost: localhost:${front.port}\r\n\r\n`
+    for (let n = 0; n < 3; n++) {
+      socket.write(ask)
+      const [chunk] = await once(socket, 'data')
+      expect(String(chunk)).toMatch(/^HTTP\/1\.1 206 [\s\S]*\r\nconnection: keep-alive/i)
+    }
+    socket.destroy()
+    expect(SEEN).toHaveLength(3)
+  })
+
   it('listens wherever localhost leads', async () => {
     const other = createServer()
     other.listen(front.port, '::1')
