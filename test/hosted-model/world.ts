@@ -269,6 +269,7 @@ export class World {
       callers.delete(reject)
       if (!life.isDead) settle()
     }
+    // A process is started by a name and called by the type of its class, which only its caller knows.
     const work = (async () => call(object as unknown as Target))()
     work.then(
       (value) => end(() => resolve(value)),

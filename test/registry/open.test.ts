@@ -61,6 +61,7 @@ describe('the referrers of a mirror', () => {
   }))
 
   function mirror(answer: Awaited<ReturnType<MirroredRepository['referrers']>>) {
+    // Of a mirror only its referrers are asked here.
     return asRepository({ referrers: async () => answer } as unknown as MirroredRepository)
   }
 
