@@ -87,7 +87,7 @@ export default defineConfig({
           // Forty clients and megabytes of blobs take a second, on a busy machine many.
           testTimeout: 30_000,
           hookTimeout: 30_000,
-          include: ['test/{storage,upstream,mirror,hosted,registry,http}/**/*.test.ts'],
+          include: ['test/{storage,upstream,mirror,hosted,registry,jobs,http}/**/*.test.ts'],
         },
       },
     ],

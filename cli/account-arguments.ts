@@ -4,11 +4,11 @@ import type { Command } from 'commander'
 
 import { ACTIONS, mayHold, parseAccountName } from '../src/auth/account.ts'
 import type { Account, GrantText } from '../src/auth/account.ts'
-import { isLoopbackHost } from '../src/oci/host.ts'
 import { parsePattern } from '../src/oci/pattern.ts'
+import { offerRegistry, parseRegistry } from './admin-arguments.ts'
+import type { RegistryArguments } from './admin-arguments.ts'
 import { ADMINISTRATION } from './administrator.ts'
-import { DEFAULT_FOLDER, DEFAULT_URL, gather, parseAddress, parseText } from './arguments.ts'
-import type { CommonOptions } from './arguments.ts'
+import { gather } from './arguments.ts'
 import { ArgumentError } from './failure.ts'
 import type { Enlist, Run } from './program.ts'
 
@@ -27,12 +27,8 @@ export type AccountAction =
     }
 
 /** What `entrepot account` was asked to do. */
-export interface AccountArguments {
+export interface AccountArguments extends RegistryArguments {
   readonly action: AccountAction
-  readonly url: URL
-  /** The folder with the local administrator's secret; undefined where that registry is none of here. */
-  readonly persistTo: string | undefined
-  readonly isJSON: boolean
 }
 
 interface GrantOptions {
@@ -44,8 +40,7 @@ const GRANT = 'pattern[,pattern…]=action[,action…]'
 const EXAMPLE = `'hosted/**=pull,push'`
 
 const NOTES = `
-A registry that is not on this machine is asked in the name of the administrator in the environment variable
-ENTREPOT_SECRET, <name>:<secret>. Secrets are printed once.`
+Secrets are printed once.`
 
 const GRANT_NOTES = `
 A grant is ${GRANT}, e.g. ${EXAMPLE}. Patterns are whole names
@@ -54,19 +49,14 @@ A grant is ${GRANT}, e.g. ${EXAMPLE}. Patterns are whole names
 /** Offers `account`. */
 export function accountCommand(run: Run<AccountArguments>): Enlist {
   return (program, choose) => {
-    const account = program
-      .command('account')
-      .summary('say who may do what in a registry')
-      .description('Says who may do what in a registry, here or elsewhere.')
-      .option('--url <address>', 'the registry', DEFAULT_URL)
-      .option(
-        '--persist-to <path>',
-        `the folder of a registry on this machine, whose administrator asks (${DEFAULT_FOLDER})`,
-      )
-      .option('--json', 'print JSON')
-      .addHelpText('after', NOTES)
+    const account = offerRegistry(
+      program
+        .command('account')
+        .summary('say who may do what in a registry')
+        .description('Says who may do what in a registry, here or elsewhere.'),
+    ).addHelpText('after', NOTES)
     offerActions(account, (action) => {
-      const args = { action, ...parseCommonOptions(account.opts()) }
+      const args = { action, ...parseRegistry(account.opts()) }
       choose(() => run(args))
     })
   }
@@ -98,7 +88,7 @@ function offerActions(account: Command, take: (action: AccountAction) => void): 
     .action((name: string) => take({ what: 'revoke', name: requireName('revoke', name) }))
   account
     .command('audit')
-    .description('show who has changed accounts, the newest change first')
+    .description('show who did what, the newest first')
     .action(() => take({ what: 'audit' }))
   account
     .command('bootstrap <name>')
@@ -112,26 +102,6 @@ function offerActions(account: Command, take: (action: AccountAction) => void): 
       const grants = grant.length === 0 ? [ADMINISTRATION] : grant.map(parseGrantArgument)
       take({ what: 'bootstrap', name, grants })
     })
-}
-
-function parseCommonOptions({
-  url: address = DEFAULT_URL,
-  persistTo,
-  json,
-}: CommonOptions): Omit<AccountArguments, 'action'> {
-  const url = parseAddress('--url', address)
-  if (url.protocol !== 'https:' && !isLoopbackHost(url.hostname)) {
-    throw new ArgumentError(
-      '--url: expected https, since a secret is sent there (http on this machine only)',
-    )
-  }
-  const folder = persistTo === undefined ? undefined : parseText('--persist-to', persistTo)
-  return {
-    url,
-    // The secret of here goes nowhere else unasked.
-    persistTo: folder ?? (isLoopbackHost(url.hostname) ? DEFAULT_FOLDER : undefined),
-    isJSON: json === true,
-  }
 }
 
 /**

@@ -2,19 +2,13 @@
 // administrator.
 
 import { createSecret, hashSecret } from '../src/auth/account.ts'
-import type { GrantText } from '../src/auth/account.ts'
 import type { AccountAction, AccountArguments } from './account-arguments.ts'
-import { AccountError, askRegistry } from './account-client.ts'
+import type { Answer } from './admin-answer.ts'
+import { AdminClient } from './admin-client.ts'
 import { EXIT } from './ending.ts'
-import type { Login } from './login.ts'
-import { SECRET_VARIABLE, givenLogin, localLogin } from './login.ts'
+import { printOutcome } from './outcome.ts'
+import type { Outcome } from './outcome.ts'
 import { formatTable } from './table.ts'
-
-/** What came of it: for programs, and for people. */
-interface Outcome {
-  readonly json: object
-  readonly text: string
-}
 
 /** Somebody who has just got a secret. */
 interface Made {
@@ -23,75 +17,47 @@ interface Made {
   readonly secret: string
 }
 
-/** An account as the registry lists it. */
-interface Listed {
-  readonly name: string
-  readonly kind: string
-  readonly grants: readonly GrantText[]
-  readonly configured: boolean
-  readonly createdAt?: string
-}
-
 /**
  * Does what was asked and prints what came of it.
  * @throws {Failure}
  */
 export async function runAccount(args: AccountArguments): Promise<number> {
-  const { json, text } = await run(args)
-  console.log(args.isJSON ? JSON.stringify(json, undefined, 2) : text)
+  printOutcome(await run(args), args.isJSON)
   return EXIT.fine
 }
 
-async function run({ action, url, persistTo }: AccountArguments): Promise<Outcome> {
+async function run({ action, ...registry }: AccountArguments): Promise<Outcome> {
   if (action.what === 'bootstrap') return bootstrap(action)
-  const login = await findLogin(url, persistTo)
+  const { url } = registry
+  const client = await AdminClient.of(registry)
   switch (action.what) {
     case 'add': {
       const body = action.account
-      const made = await askRegistry(url, login, { method: 'POST', path: 'accounts', body })
-      return tell(parseMade(made, url), url)
+      return tell(parseMade(await client.ask({ method: 'POST', path: 'accounts', body })), url)
     }
     case 'rotate': {
       const path = `accounts/${action.name}/rotate`
-      return tell(parseMade(await askRegistry(url, login, { method: 'POST', path }), url), url)
+      return tell(parseMade(await client.ask({ method: 'POST', path })), url)
     }
     case 'revoke': {
       const { name } = action
-      await askRegistry(url, login, { method: 'DELETE', path: `accounts/${name}` })
+      await client.ask({ method: 'DELETE', path: `accounts/${name}` })
       return {
         json: { name },
         text: `${name} is revoked: all that it was used for ends within a minute`,
       }
     }
     case 'list': {
-      const json = await askRegistry(url, login, { method: 'GET', path: 'accounts' })
-      return { json, text: formatAccounts(requireList(json['accounts'], url) as readonly Listed[]) }
+      const answer = await client.ask({ method: 'GET', path: 'accounts' })
+      return { json: answer.json, text: formatAccounts(answer.list('accounts')) }
     }
     case 'audit': {
-      const json = await askRegistry(url, login, { method: 'GET', path: 'audit' })
-      return {
-        json,
-        text: formatAudit(
-          requireList(json['audit'], url) as readonly Readonly<Record<string, string>>[],
-        ),
-      }
+      const answer = await client.ask({ method: 'GET', path: 'audit' })
+      return { json: answer.json, text: formatAudit(answer.list('audit')) }
     }
     default:
       return action satisfies never
   }
-}
-
-/** In whose name: the administrator of here, else the one of the environment. */
-async function findLogin(url: URL, persistTo: string | undefined): Promise<Login> {
-  const local = persistTo === undefined ? undefined : await localLogin(persistTo)
-  const login = local ?? givenLogin()
-  if (login !== undefined) return login
-  const wanted = `${SECRET_VARIABLE}=<name>:<secret> of an administrator`
-  throw new AccountError(
-    persistTo === undefined
-      ? `${url.origin} is not on this machine: set ${wanted}`
-      : `${persistTo} has no administrator: start the registry once, or set ${wanted}`,
-  )
 }
 
 async function bootstrap({
@@ -112,22 +78,8 @@ async function bootstrap({
   return { json: { name, secret, accounts }, text: text.join('\n') }
 }
 
-/** @throws {AccountError} where whatever answered is no registry with accounts, or of another version. */
-function parseMade({ name, kind, secret }: Readonly<Record<string, unknown>>, url: URL): Made {
-  if (typeof name !== 'string' || typeof kind !== 'string' || typeof secret !== 'string') {
-    throw strange(url)
-  }
-  return { name, kind, secret }
-}
-
-/** @throws {AccountError} the same. */
-function requireList(value: unknown, url: URL): readonly unknown[] {
-  if (!Array.isArray(value)) throw strange(url)
-  return value
-}
-
-function strange({ origin }: URL): AccountError {
-  return new AccountError(`${origin} gave an answer that no registry with accounts gives`)
+function parseMade(made: Answer): Made {
+  return { name: made.text('name'), kind: made.text('kind'), secret: made.text('secret') }
 }
 
 function tell({ name, kind, secret }: Made, url: URL): Outcome {
@@ -159,24 +111,26 @@ function tell({ name, kind, secret }: Made, url: URL): Outcome {
   return { json: { name, kind, secret, paths }, text: text.join('\n') }
 }
 
-function formatAccounts(accounts: readonly Listed[]): string {
-  const rows = accounts.map(({ name, kind, grants, configured, createdAt }) => [
-    name,
-    kind,
-    configured ? 'ACCOUNTS' : (createdAt ?? ''),
-    grants
-      .map(({ repositories, actions }) => `${repositories.join(',')}=${actions.join(',')}`)
-      .join(' '),
+function formatAccounts(accounts: readonly Answer[]): string {
+  const rows = accounts.map((account) => [
+    account.text('name'),
+    account.text('kind'),
+    account.isTrue('configured') ? 'ACCOUNTS' : (account.optionalText('createdAt') ?? ''),
+    account.list('grants').map(formatGrant).join(' '),
   ])
   return formatTable([['name', 'kind', 'made', 'grants'], ...rows])
 }
 
-function formatAudit(audit: readonly Readonly<Record<string, string>>[]): string {
-  const rows = audit.map(({ at = '', by = '', what = '', name = '' }) => [
-    at,
-    by || '-',
-    what,
-    name,
+function formatGrant(grant: Answer): string {
+  return `${grant.texts('repositories').join(',')}=${grant.texts('actions').join(',')}`
+}
+
+function formatAudit(audit: readonly Answer[]): string {
+  const rows = audit.map((line) => [
+    line.text('at'),
+    line.optionalText('by') || '-',
+    line.text('what'),
+    line.text('name'),
   ])
   return formatTable([['at', 'by', 'what', 'name'], ...rows])
 }

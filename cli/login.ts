@@ -2,7 +2,7 @@
 // has.
 
 import { ADMINISTRATOR, administratorFile, readAdministrator } from './administrator.ts'
-import { ArgumentError } from './failure.ts'
+import { ArgumentError, Failure } from './failure.ts'
 
 /** Holds `<name>:<secret>` of an account. */
 export const SECRET_VARIABLE = 'ENTREPOT_SECRET'
@@ -38,4 +38,20 @@ export async function localLogin(persistTo: string): Promise<Login | undefined> 
   const secret = await readAdministrator(persistTo)
   if (secret === undefined) return undefined
   return { name: ADMINISTRATOR, secret, from: administratorFile(persistTo) }
+}
+
+/**
+ * Who asks as an administrator: the one of the folder, if it has one, else the one of the environment.
+ * @throws {ArgumentError | Failure} where there is neither.
+ */
+export async function requireLogin(url: URL, persistTo: string | undefined): Promise<Login> {
+  const local = persistTo === undefined ? undefined : await localLogin(persistTo)
+  const login = local ?? givenLogin()
+  if (login !== undefined) return login
+  const wanted = `${SECRET_VARIABLE}=<name>:<secret> of an administrator`
+  throw new Failure(
+    persistTo === undefined
+      ? `${url.origin} is not on this machine: set ${wanted}`
+      : `${persistTo} has no administrator: start the registry once, or set ${wanted}`,
+  )
 }

@@ -67,6 +67,7 @@ function parse(args: readonly string[], commands: readonly Enlist[], output: Out
       outputError: () => undefined,
     })
   for (const enlist of commands) enlist(program, (chosen) => (task = chosen))
+  for (const command of program.commands) command.hook('preSubcommand', refuseStranger)
   try {
     program.parse(args, { from: 'user' })
   } catch (error) {
@@ -80,6 +81,21 @@ function parse(args: readonly string[], commands: readonly Enlist[], output: Out
     output.print(help.asked.trimEnd())
     return EXIT.fine
   }
+}
+
+/**
+ * A word that is none of a command's subcommands, where the one that is meant without a word takes none: it is one that
+ * was not spelled right, and not too much for the other.
+ * @throws {CommanderError}
+ */
+function refuseStranger(command: Command, chosen: Command): void {
+  const [word = ''] = command.args
+  const isOther = ['', 'help'].includes(word) || word.startsWith('-')
+  if (isOther || word === chosen.name() || chosen.registeredArguments.length > 0) return
+  // Commander's own words for it, and what it would suggest.
+  const names = new Command().copyInheritedSettings(command)
+  for (const each of command.commands) names.command(each.name())
+  names.parse([word], { from: 'user' })
 }
 
 /** The options that a command shares with others: not those that only the program itself has. */

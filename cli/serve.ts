@@ -15,7 +15,9 @@ import { EXIT, deafened, onEnding, statusOf } from './ending.ts'
 import { Failure } from './failure.ts'
 import { storageFor } from './local-storage.ts'
 import type { LocalStorage } from './local-storage.ts'
+import { warningsOfPort } from './refused-port.ts'
 import type { ServeArguments, ServeWish } from './serve-arguments.ts'
+import { HOURLY, startClock } from './serve-clock.ts'
 import type { WorkerDescription } from './worker-bundle.ts'
 import { bundleWorker, describeWorker } from './worker-bundle.ts'
 
@@ -35,6 +37,10 @@ export interface ServeOptions extends ServeArguments {
    * with an error status.
    */
   readonly handlesSignals?: boolean
+  /** Another entry of the Worker, such as one that a test gives a clock of its own. */
+  readonly main?: string
+  /** How often the clock strikes that starts regular jobs (milliseconds); absent: never. */
+  readonly clockEvery?: number
 }
 
 /** A running registry. */
@@ -75,11 +81,15 @@ export async function serve(options: ServeOptions): Promise<Registry> {
       throw error
     },
   )
+  const { clockEvery } = options
+  const strike = async (): Promise<unknown> => (await miniflare.getWorker(worker.name)).scheduled()
+  const stopClock = clockEvery === undefined ? undefined : startClock(strike, clockEvery)
   return {
     url: await miniflare.unsafeGetDirectURL(worker.name),
     config: parseConfig(settings),
     administrator: accounts === undefined ? undefined : administratorFile(options.persistTo),
     stop: async () => {
+      await stopClock?.()
       await sleep(LAST_LINES)
       await miniflare.dispose()
       await storage.close()
@@ -88,11 +98,11 @@ export async function serve(options: ServeOptions): Promise<Registry> {
 }
 
 async function start(
-  { host, port, persistTo, log, inspectorPort, handlesSignals = false }: ServeOptions,
+  { host, port, persistTo, log, inspectorPort, handlesSignals = false, main }: ServeOptions,
   worker: WorkerDescription,
   { settings, storage }: { settings: Readonly<Record<string, Json>>; storage: LocalStorage },
 ): Promise<Miniflare> {
-  const contents = await bundleWorker(worker.main)
+  const contents = await bundleWorker(main ?? worker.main)
   let isReady = false
   const miniflareOptions = convertV4MiniflareOptions({
     host: '127.0.0.1',
@@ -146,7 +156,12 @@ function reasonOf(error: unknown): string | undefined {
  * @throws {Failure}
  */
 export async function runServe({ isJSON, ...args }: ServeWish): Promise<number> {
-  const starting = serve({ ...args, log: (line) => console.log(line), handlesSignals: true })
+  const starting = serve({
+    ...args,
+    log: (line) => console.log(line),
+    handlesSignals: true,
+    clockEvery: HOURLY,
+  })
   onEnding((ending) => {
     const status = ending === 'SIGPIPE' ? statusOf(ending) : EXIT.fine
     const stopped = starting.then(({ stop }) => stop())
@@ -186,7 +201,7 @@ function greetingOf(
     persistTo,
     ...(administrator !== undefined && { administrator }),
     example: exampleOf(url, config),
-    warnings: config.warnings,
+    warnings: [...config.warnings, ...warningsOfPort(Number(url.port))],
   }
 }
 

@@ -32,6 +32,11 @@ export interface ManifestOptions {
 export class UpstreamContent {
   readonly #repositories = new Map<string, StoredRepository>()
 
+  /** The repositories that anything was ever put into. */
+  names(): readonly string[] {
+    return [...this.#repositories.keys()]
+  }
+
   /** The repository, if anything was ever put into it. */
   find(name: string): StoredRepository | undefined {
     return this.#repositories.get(name)

@@ -22,6 +22,8 @@ export interface ListingOptions {
   readonly referrersAPI?: boolean
   /** Whether `artifactType` filters referrers, default true. */
   readonly referrersFilter?: boolean
+  /** Whether `/v2/_catalog` lists the repositories, default false: Docker Hub has none. */
+  readonly catalog?: boolean
 }
 
 /** Answers pulls from the content. */
@@ -68,12 +70,17 @@ export class UpstreamPull {
   /** end-8 */
   tags(name: string, url: URL): Answer {
     const repository = this.#find(name, 'NAME_UNKNOWN')
-    const page = parsePage(url.searchParams)
-    const n = Math.min(page.n ?? Infinity, this.#options.pageSize ?? Infinity)
-    const sorted = [...repository.tags.keys()].toSorted(compareASCII)
-    const { items, next } = takePage(sorted, { n: n === Infinity ? undefined : n, last: page.last })
-    const headers = { [HEADER.link]: this.#linkTo(url, next, n) }
+    const { items, headers } = this.#page([...repository.tags.keys()], url)
     return createJSONAnswer(200, { name, tags: items }, headers)
+  }
+
+  /** The list of repositories, which the spec leaves to registries. */
+  catalog(url: URL): Answer {
+    if (this.#options.catalog !== true) {
+      throw new RegistryError('UNSUPPORTED', { status: 404 })
+    }
+    const { items, headers } = this.#page(this.#content.names(), url)
+    return createJSONAnswer(200, { repositories: items }, headers)
   }
 
   /** end-12: an empty index for what is not known, never 404, once the API exists. */
@@ -104,6 +111,20 @@ export class UpstreamPull {
       throw new RegistryError(code, { detail: { name } })
     }
     return repository
+  }
+
+  #page(
+    entries: readonly string[],
+    url: URL,
+  ): {
+    readonly items: readonly string[]
+    readonly headers: Readonly<Record<string, string | undefined>>
+  } {
+    const page = parsePage(url.searchParams)
+    const n = Math.min(page.n ?? Infinity, this.#options.pageSize ?? Infinity)
+    const sorted = entries.toSorted(compareASCII)
+    const { items, next } = takePage(sorted, { n: n === Infinity ? undefined : n, last: page.last })
+    return { items, headers: { [HEADER.link]: this.#linkTo(url, next, n) } }
   }
 
   #linkTo(url: URL, last: string | undefined, n: number): string | undefined {

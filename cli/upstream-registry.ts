@@ -105,7 +105,7 @@ export class UpstreamRegistry {
     const url = new URL(request.url)
     switch (target.kind) {
       case 'catalog':
-        throw new RegistryError('UNSUPPORTED', { status: 404 })
+        return this.#pull.catalog(url)
       case 'token':
         if (this.tokens === undefined) {
           throw new RegistryError('UNSUPPORTED', { status: 404 })

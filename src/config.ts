@@ -25,10 +25,14 @@ import type { HostedEntry } from './config/hosted.ts'
 import { readHosted } from './config/hosted.ts'
 import { readRedirect } from './config/redirect.ts'
 import type { RedirectRules } from './config/redirect.ts'
+import { readStorageTarget } from './config/size.ts'
+import type { StorageTarget } from './config/size.ts'
 import type { NamedUpstream } from './config/upstream.ts'
 import { canonicalHost, readUpstream } from './config/upstream.ts'
 
 export type { RedirectRule, RedirectRules } from './config/redirect.ts'
+export { LOW_FORM, SIZE_FORM, parseLow, formatSize, parseSize } from './config/size.ts'
+export type { StorageTarget } from './config/size.ts'
 export { ConfigError } from './config/setting.ts'
 
 /** What a registry runs with. */
@@ -49,6 +53,8 @@ export interface Config {
   readonly publicURL: URL | undefined
   /** How clients are sent to object storage for blobs; `undefined`: every blob is streamed. */
   readonly redirect: RedirectRules | undefined
+  /** How much of what is mirrored is kept; `undefined`: all of it. */
+  readonly storage: StorageTarget | undefined
   /** One sentence per setting that is accepted but may surprise its author. */
   readonly warnings: readonly string[]
 }
@@ -64,6 +70,7 @@ const BINDINGS = [
   'BLOB_CLAIMS',
   'AUTHORITY',
   'METER',
+  'JOB',
 ]
 /** Without these nothing is limited, or written to Analytics Engine. */
 const OPTIONAL = ['LOGIN_LIMIT', 'TOKEN_LIMIT', 'FILL_LIMIT', 'METRICS']
@@ -77,6 +84,7 @@ const VARS = [
   'REDIRECT',
   'S3_ENDPOINT',
   'S3_BUCKET',
+  'STORAGE_TARGET',
 ]
 const SECRETS = ['UPSTREAM_CREDENTIALS', 'ACCOUNTS', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY']
 const DOCKER_HUB = 'docker.io'
@@ -139,6 +147,7 @@ export function parseConfig(vars: Readonly<Record<string, unknown>>): Config {
     issuers: readIssuers(setting('OIDC_ISSUERS')),
     publicURL: readPublicURL(setting('PUBLIC_URL')),
     redirect,
+    storage: readStorageTarget(setting('STORAGE_TARGET')),
     warnings: [...warningsOf(anonymous, named), ...warnings],
   }
 }

@@ -2,6 +2,7 @@
 // machine each write crosses a pipe to another process, which would cost as much as the whole of a warm request.
 
 import { createApp } from './http/app.ts'
+import { createSchedule } from './schedule.ts'
 import { formatLine, printLog } from './services.ts'
 
 export {
@@ -9,11 +10,12 @@ export {
   BlobClaims,
   BlobFill,
   HostedLedger,
+  Job,
+  Meter,
   MirrorLedger,
   UploadSession,
   UpstreamGate,
 } from './objects.ts'
-export { Meter } from './objects/meter.ts'
 
 /** The line of a request waits so long for others (milliseconds). */
 const WAIT = 20
@@ -30,6 +32,8 @@ const app = createApp((event, fields) => {
     printLog(event, fields)
   }
 })
+
+const schedule = createSchedule(printLog)
 
 function write(): void {
   // oxlint-disable-next-line no-console -- the platform's log is the console
@@ -52,4 +56,5 @@ export default {
     }
     return response
   },
+  scheduled: (_, env, ctx) => schedule(env, ctx),
 } satisfies ExportedHandler<Env>

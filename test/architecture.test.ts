@@ -20,11 +20,13 @@ const LEFT_OF: Readonly<Record<string, readonly string[]>> = {
   registry: ['mirror', 'hosted'],
   config: ['auth', 'upstream'],
   meter: ['seams'],
-  services: ['registry', 'auth', 'config', 'meter'],
+  jobs: ['registry', 'auth', 'config'],
+  services: ['jobs', 'meter'],
   http: ['services'],
   objects: ['services'],
-  worker: ['http', 'objects'],
-  'local-worker': ['http', 'objects'],
+  schedule: ['services'],
+  worker: ['http', 'objects', 'schedule'],
+  'local-worker': ['http', 'objects', 'schedule'],
   cli: ['worker'],
   bench: ['cli'],
   test: ['cli'],
@@ -144,7 +146,7 @@ function findCycles(facts: readonly Facts[]): readonly string[] {
 
 function readFacts({ file, source }: Source): Facts {
   const nodes: Node[] = []
-  collect(parseAst(source, { lang: 'ts', astType: 'ts' }, file), nodes)
+  collect(parseAst(source, { lang: file.endsWith('x') ? 'tsx' : 'ts', astType: 'ts' }, file), nodes)
   const imports = nodes.flatMap(({ source: from }) =>
     isNode(from) && typeof from['value'] === 'string' ? [from['value']] : [],
   )
@@ -202,7 +204,7 @@ function countCodeLines(source: string, nodes: readonly Node[]): number {
 
 function roomOf(file: string): string | undefined {
   const [top, second = ''] = file.split('/')
-  return top === 'src' ? second.replace(/\.ts$/, '') : top
+  return top === 'src' ? second.replace(/\.tsx?$/, '') : top
 }
 
 function isSource({ file }: Source): boolean {
@@ -219,7 +221,7 @@ function readSources(): readonly Source[] {
     try {
       return readdirSync(top, { recursive: true, encoding: 'utf8' })
         .map((name) => `${top}/${name.replaceAll('\\', '/')}`)
-        .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
+        .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.d.ts'))
         .map((file) => ({ file, source: readFileSync(file, 'utf8') }))
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
@@ -292,6 +294,14 @@ const PLANTED: readonly { name: string; sources: readonly Source[]; want?: strin
     name: 'the platform module stays in objects',
     sources: one('src/mirror/a.ts', `import { env } from 'cloudflare:workers'`),
     want: 'may not import the package cloudflare:workers',
+  },
+  {
+    name: 'a page is read like any other file',
+    sources: one(
+      'src/http/pages/a.tsx',
+      `import { a } from '../../../cli/a.ts'\nconst b = <p>{a}</p>`,
+    ),
+    want: 'http may not import cli',
   },
   {
     name: 'Node stays out of src',

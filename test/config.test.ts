@@ -833,6 +833,48 @@ describe('redirects', () => {
   })
 })
 
+describe('STORAGE_TARGET', () => {
+  const read = (STORAGE_TARGET: unknown) => parseConfig({ STORAGE_TARGET }).storage
+
+  it.each([
+    { value: undefined, want: undefined },
+    { value: '', want: undefined },
+    { value: {}, want: undefined },
+    { value: '500GiB', want: { target: 500 * 2 ** 30, low: 450 * 2 ** 30 } },
+    { value: '1.5TiB', want: { target: 1.5 * 2 ** 40, low: Math.floor(1.35 * 2 ** 40) } },
+    { value: '200 GB', want: { target: 2e11, low: 1.8e11 } },
+    { value: '1000', want: { target: 1000, low: 900 } },
+    { value: 1000, want: { target: 1000, low: 900 } },
+    { value: { target: 1000 }, want: { target: 1000, low: 900 } },
+    { value: { target: '1KiB', low: '1KB' }, want: { target: 1024, low: 1000 } },
+    { value: '{"target":"1KiB","low":"50%"}', want: { target: 1024, low: 512 } },
+    { value: { target: 1000, low: 0 }, want: { target: 1000, low: 0 } },
+    { value: { target: 1000, low: '100%' }, want: { target: 1000, low: 1000 } },
+  ])('$value', ({ value, want }) => {
+    expect(read(value)).toEqual(want)
+  })
+
+  it.each([
+    { value: 0, want: /^STORAGE_TARGET: expected a size .* above 0, found 0$/ },
+    { value: '0', want: /above 0, found "0"$/ },
+    { value: -1, want: /found -1$/ },
+    { value: 1.5, want: /found 1.5$/ },
+    { value: '500 gigabytes', want: /found "500 gigabytes"$/ },
+    { value: '500gib', want: /found "500gib"$/ },
+    { value: '9999999999999999TiB', want: /^STORAGE_TARGET: expected a size/ },
+    { value: ['500GiB'], want: /^STORAGE_TARGET: expected .*an object .*found a list$/ },
+    { value: { low: 5 }, want: /^STORAGE_TARGET.target: expected a size .*found nothing$/ },
+    {
+      value: { target: 5, low: 6 },
+      want: /^STORAGE_TARGET.low: expected a size that is not above/,
+    },
+    { value: { target: 5, low: '101%' }, want: /^STORAGE_TARGET.low: / },
+    { value: { target: 5, high: 6 }, want: /^STORAGE_TARGET.high: expected one of target, low/ },
+  ])('$value is refused', ({ value, want }) => {
+    expect(messageOf(() => read(value))).toMatch(want)
+  })
+})
+
 describe('a wrong configuration', () => {
   it.each(WRONG_UPSTREAMS)('$host $settings stops with $want', (row) => {
     const { host = 'ghcr.io', settings, want } = row
@@ -866,6 +908,7 @@ describe('settingsOf', () => {
     UPLOAD_SESSION: {},
     BLOB_CLAIMS: {},
     METER: {},
+    JOB: {},
   }
 
   it('leaves out the bindings and what test runners add', () => {

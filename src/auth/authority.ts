@@ -4,6 +4,13 @@
 import type { Log, Now } from '../seams.ts'
 import { createSecret, hashSecret, mayHold, parseAccountName } from './account.ts'
 import type { Account } from './account.ts'
+import { restoreAccounts } from './keeping.ts'
+import type { AuthorityDump, AuthorityRestored } from './keeping.ts'
+import { PinRecords, samePlatforms } from './pins.ts'
+import type { Pin } from './pins.ts'
+import { PurgeRecords } from './purges.ts'
+import type { Purges } from './purges.ts'
+import { Revocations } from './revocations.ts'
 import { NO_SWITCHES, turnsBetween } from './switches.ts'
 import type { Switches, SwitchTurn } from './switches.ts'
 import { LEEWAY, REFRESH_TTL, createKey } from './token.ts'
@@ -44,7 +51,24 @@ export interface Snapshot {
   readonly keys: readonly VerifyingKey[]
   readonly accounts: readonly Account[]
   readonly switches: Switches
+  readonly purges: Purges
 }
+
+/** What administrators do that is not done here, but is to be found in the audit. */
+export type Deed =
+  | 'purge'
+  | 'prefetch'
+  | 'collect'
+  | 'import'
+  | 'export'
+  | 'restore'
+  | 'cancel'
+  | 'refresh'
+  | 'pin'
+  | 'unpin'
+  | 'take-export'
+  | 'bring-export'
+  | 'delete-export'
 
 /** A change: who made it, and to what. */
 export interface AuditEntry {
@@ -52,9 +76,15 @@ export interface AuditEntry {
   readonly at: number
   /** The name of an account; empty where nobody asked for it. */
   readonly by: string
-  readonly what: 'add' | 'revoke' | 'rotate' | 'rotate-key' | SwitchTurn['what']
-  /** Of the account or the switch, the host of an upstream, or the id of the key. */
+  readonly what: 'add' | 'revoke' | 'rotate' | 'rotate-key' | SwitchTurn['what'] | Deed
+  /** Of the account or the switch, the host of an upstream, the id of the key, the image or the title of the job. */
   readonly name: string
+}
+
+/** Changes, the newest first; `next`: the `before` of the page with older ones. */
+export interface AuditPage {
+  readonly entries: readonly AuditEntry[]
+  readonly next: number | undefined
 }
 
 interface CurrentKey extends SigningKey, VerifyingKey {
@@ -70,6 +100,9 @@ export class Authority {
   readonly #storage: AuthorityStorage
   readonly #now: Now
   readonly #log: Log
+  readonly #purges: PurgeRecords
+  readonly #pins: PinRecords
+  readonly #revocations: Revocations
   /** The change of keys that everybody waits for. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -77,6 +110,9 @@ export class Authority {
     this.#storage = given.storage
     this.#now = given.now
     this.#log = given.log
+    this.#purges = new PurgeRecords(given.storage, given.now)
+    this.#pins = new PinRecords(given.storage)
+    this.#revocations = new Revocations(given.storage, given.now)
   }
 
   /** Everything as it stands. Makes the first key, and a new one when it is time. */
@@ -93,6 +129,7 @@ export class Authority {
       ],
       accounts: this.#accounts(),
       switches: this.#switches(),
+      purges: this.#purges.read(),
     }
   }
 
@@ -114,6 +151,7 @@ export class Authority {
     // Only from here on does nobody else have a turn.
     if (this.#account(name) !== undefined) return { ok: false, reason: 'exists' }
     this.#put({ name, kind, secretHash, grants, version, createdAt: this.#now() })
+    this.#revocations.end(name)
     this.#record('add', name, by)
     return { ok: true, secret }
   }
@@ -133,6 +171,7 @@ export class Authority {
   revoke(name: string, by: string): boolean {
     if (this.#account(name) === undefined) return false
     this.#storage.delete(ACCOUNTS + name)
+    this.#revocations.add(name)
     this.#record('revoke', name, by)
     return true
   }
@@ -165,9 +204,85 @@ export class Authority {
     return after
   }
 
+  /**
+   * Has everybody forget within a minute what was known at `at` (milliseconds), or now, of a repository or of all
+   * repositories of a host; called when it is gone from everywhere else. The number of the purge.
+   */
+  purged(scope: string, at?: number): number {
+    return this.#purges.add(scope, at)
+  }
+
+  /** What is pinned, in the order of the images. */
+  pins(): readonly Pin[] {
+    return this.#pins.list()
+  }
+
+  /** Pins an image; who pins it again, to the same platforms, changes nothing. `undefined`: there are too many. */
+  pin({ image, platforms }: Pick<Pin, 'image' | 'platforms'>, by: string): Pin | undefined {
+    const known = this.#pins.get(image)
+    if (known !== undefined && samePlatforms(known.platforms, platforms)) return known
+    const pin = { image, by, at: this.#now(), platforms }
+    if (!this.#pins.put(pin)) return undefined
+    this.#record('pin', image, by)
+    return pin
+  }
+
+  /** Whether it was pinned. */
+  unpin(image: string, by: string): boolean {
+    const isPinned = this.#pins.delete(image)
+    if (isPinned) this.#record('unpin', image, by)
+    return isPinned
+  }
+
+  /** Puts pins back as they were, in the place of those of the same images; too many are left out. */
+  restorePins(pins: readonly Pin[]): void {
+    for (const pin of pins) this.#pins.put(pin)
+  }
+
+  /** Everything that an export has of this. */
+  dump(): AuthorityDump {
+    const switches = this.#storage.get(SWITCHES) === undefined ? undefined : this.#switches()
+    return { accounts: this.#accounts(), pins: this.#pins.list(), switches }
+  }
+
+  /** Takes back what was exported, where nothing stands in its place, and no account that was revoked since. */
+  restore({ accounts, pins, switches }: AuthorityDump, by: string): AuthorityRestored {
+    const restored = restoreAccounts(accounts, {
+      whyNot: (name) => {
+        if (this.#account(name) !== undefined) return 'there is one of that name'
+        return this.#revocations.has(name) ? 'revoked since' : undefined
+      },
+      put: (account) => {
+        this.#put(account)
+        this.#record('add', account.name, by)
+      },
+    })
+    const isUnswitched = switches !== undefined && this.#storage.get(SWITCHES) === undefined
+    if (isUnswitched) this.setSwitches(switches, by)
+    const unpinned = pins.filter(({ image }) => this.#pins.get(image) === undefined)
+    const count = unpinned.filter((pin) => this.#pins.put(pin)).length
+    return { ...restored, pins: count, switches: isUnswitched }
+  }
+
+  /** Notes what an administrator has done elsewhere. */
+  note(what: Deed, name: string, by: string): void {
+    this.#record(what, name, by)
+  }
+
   /** The newest changes, the newest first. */
   audit(): readonly AuditEntry[] {
     return [...this.#storage.list(AUDIT)].map(([, entry]) => entry as AuditEntry).toReversed()
+  }
+
+  /** At most `limit` changes, the newest of those that were made before the one with a number, or of all. */
+  auditPage(before: number | undefined, limit: number): AuditPage {
+    const all = [...this.#storage.list(AUDIT)]
+      .map(([key, entry]) => ({ number: numberOf(key), entry: entry as AuditEntry }))
+      .filter(({ number }) => before === undefined || number < before)
+      .toReversed()
+    const shown = all.slice(0, limit)
+    const next = all.length > shown.length ? shown.at(-1)?.number : undefined
+    return { entries: shown.map(({ entry }) => entry), next }
   }
 
   /** The key that signs, unless it is too old for that. */
@@ -258,6 +373,10 @@ async function createCredential(): Promise<
 > {
   const secret = createSecret()
   return { secret, secretHash: await hashSecret(secret), version: crypto.randomUUID() }
+}
+
+function numberOf(key: string): number {
+  return Number(key.slice(AUDIT.length))
 }
 
 /** In the order of the numbers also as text. */

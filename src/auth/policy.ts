@@ -2,6 +2,7 @@
 // found out elsewhere.
 
 import type { Action, Grant } from './account.ts'
+import { parsePattern } from '../oci/pattern.ts'
 import type { Caller } from './caller.ts'
 import type { Access } from './token.ts'
 
@@ -62,11 +63,15 @@ export function may(
 }
 
 /**
- * With one of these begins every name that a caller may read. Whoever looks for such names in a long list
- * can skip the rest.
+ * With one of these begins every name that a caller may read, of one kind or of both. Whoever looks for such names
+ * in a long list can skip the rest.
  */
-export function readableBeginnings(caller: Caller, anonymous: AnonymousGrants): readonly string[] {
-  if (anonymous === 'public') return ['']
+export function readableBeginnings(
+  caller: Caller,
+  anonymous: AnonymousGrants,
+  kind?: PolicyTarget['kind'],
+): readonly string[] {
+  if (anonymous === 'public' && kind !== 'hosted') return ['']
   const patterns = grantsOf(caller, anonymous)
     .filter((grant) => names(grant, 'read'))
     .flatMap(({ repositories }) => repositories.map(({ text }) => text.replace(/\*.*$/, '')))
@@ -77,6 +82,28 @@ export function readableBeginnings(caller: Caller, anonymous: AnonymousGrants): 
 /** Whether a caller could read anything that is hosted, which by default only grants allow. */
 export function mayReadHosted(caller: Caller, anonymous: AnonymousGrants): boolean {
   return anonymous !== 'public' || caller.kind !== 'anonymous'
+}
+
+/** Whether there could be anything below a host that a caller may read; `isPrivate`: the public sees nothing there. */
+export function mayReadBelow(
+  caller: Caller,
+  { host, isPrivate }: { readonly host: string; readonly isPrivate: boolean },
+  anonymous: AnonymousGrants,
+): boolean {
+  if (anonymous === 'public' && !isPrivate) return true
+  const isGranted = grantsOf(caller, anonymous)
+    .filter((grant) => names(grant, 'read'))
+    .some(({ repositories }) => repositories.some(({ text }) => reachesBelow(text, host)))
+  return (
+    isGranted ||
+    accessOf(caller).some((each) => names(each, 'read') && each.name.startsWith(`${host}/`))
+  )
+}
+
+function reachesBelow(pattern: string, host: string): boolean {
+  const [first = '', ...rest] = pattern.split('/')
+  if (first === '**') return true
+  return rest.length > 0 && parsePattern(first)?.matches(host) === true
 }
 
 function mayAnonymously(

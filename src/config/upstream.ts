@@ -6,6 +6,7 @@ import { isLoopbackHost, isPrivateHost } from '../oci/host.ts'
 import type { Pattern } from '../oci/pattern.ts'
 import { parsePattern, parseTagPattern } from '../oci/pattern.ts'
 import { parseRepositoryName } from '../oci/repository-name.ts'
+import type { RepositoryName } from '../oci/repository-name.ts'
 import type { Profile } from '../upstream/profile.ts'
 import { profileOf } from '../upstream/profile.ts'
 import type { Credential, Upstream } from '../upstream/upstream.ts'
@@ -43,8 +44,9 @@ type Remote = Pick<Upstream, 'url' | 'realms' | 'authentication' | 'scope' | 'ex
 /** What an alternate has of its own; everything else is the upstream's. */
 type Alternate = Remote & Pick<Upstream, 'name' | 'isLocal' | 'credentials'>
 
-/** No repository at all. */
+/** No repository at all, and every one. */
 const NOTHING = (): boolean => false
+const EVERYTHING = (): boolean => true
 
 /** The canonical host that a key of the configuration means: the names of Docker Hub are one. */
 export function canonicalHost(key: string): string {
@@ -95,6 +97,7 @@ export function readUpstream(
     maxStale: maxStale === undefined ? DEFAULT_MAX_STALE : readDuration(maxStale),
     isAllowed: readAllowed(members, named),
     isPrivate,
+    privacy: privacyOf(isPrivate),
   }
   return {
     ...named,
@@ -198,9 +201,14 @@ function remoteOf(known: {
     url: url.href.replace(/\/+$/, ''),
     realms: [...new Set(realms)],
     authentication: service,
-    scope: (repository) => scope ?? formatScope(repository, ['pull']),
+    scope: (repository) => scope ?? scopeOf(repository),
     expiredStatuses: profile?.expiredStatuses ?? [],
   }
+}
+
+/** Distribution, Harbor and GitLab know the catalog by this name. */
+function scopeOf(repository: RepositoryName | undefined): string {
+  return repository === undefined ? 'registry:catalog:*' : formatScope(repository, ['pull'])
 }
 
 function readRealms(setting: Setting | undefined): readonly string[] {
@@ -265,11 +273,16 @@ function readPrivate(
     return refuse({ ...of, path: `${of.path}.private`, value: undefined }, `${expected} (${why})`)
   }
   const { value } = setting
-  if (typeof value === 'boolean') return value ? () => true : NOTHING
+  if (typeof value === 'boolean') return value ? EVERYTHING : NOTHING
   if (!Array.isArray(value)) return refuse(setting, expected)
   const patterns = readPatterns(setting, facts.named) ?? []
   if (patterns.length === 0) return NOTHING
   return (repository) => anyMatches(patterns, repository)
+}
+
+function privacyOf(isPrivate: Upstream['isPrivate']): Upstream['privacy'] {
+  if (isPrivate === EVERYTHING) return 'all'
+  return isPrivate === NOTHING ? 'none' : 'some'
 }
 
 function readPatterns(setting: Setting | undefined, named: Names): readonly Pattern[] | undefined {

@@ -11,6 +11,9 @@ export interface Release {
   readonly counter: number
 }
 
+/** Blobs that one transaction drops. */
+const MAX_DROPS = 1000
+
 /** Reads and writes the rows of blobs. A blob without content is being claimed: it does not belong yet. */
 export class BlobRecords {
   readonly #records: Records
@@ -36,6 +39,17 @@ export class BlobRecords {
   /** Blobs that are being claimed, or were when the object died. */
   claiming(): readonly Digest[] {
     return this.#records.rows('SELECT digest FROM blobs WHERE content IS NULL').map(digestOf)
+  }
+
+  /** Whether a blob is being claimed, or was when the object died. */
+  get isClaiming(): boolean {
+    return this.claiming().length > 0
+  }
+
+  /** Drops what a crash left half claimed, other than what is being claimed, and what was kept long enough. */
+  dropUnwanted(now: number, claimed: Pick<ReadonlySet<Digest>, 'has'>): void {
+    for (const digest of this.claiming()) if (!claimed.has(digest)) this.drop(digest)
+    for (const digest of this.due(now, MAX_DROPS)) this.drop(digest)
   }
 
   /** Begins to claim; the counter of the claim. */
@@ -98,6 +112,7 @@ export class BlobRecords {
     return this.#records.atomically(() => {
       if (this.#counterOf(digest) === undefined) return false
       this.#records.write('DELETE FROM blobs WHERE digest = ?', digest)
+      this.#records.write('DELETE FROM reads WHERE digest = ?', digest)
       this.#records.write(
         `INSERT INTO releases (digest, counter) VALUES (?1, ?2)
          ON CONFLICT (digest) DO UPDATE SET counter = ?2`,

@@ -2,8 +2,9 @@
 // been settled, and the highest counter of every repository that has ever claimed it.
 
 import type { RepositoryName } from '../oci/repository-name.ts'
+import { Schema } from '../storage/schema.ts'
 
-const SCHEMA = `
+const FIRST = `
   CREATE TABLE IF NOT EXISTS contents (
     id TEXT PRIMARY KEY, size INTEGER NOT NULL, state TEXT NOT NULL, changed_at INTEGER NOT NULL, unclaimed_since INTEGER
   ) WITHOUT ROWID;
@@ -11,6 +12,8 @@ const SCHEMA = `
     repository TEXT PRIMARY KEY, counter INTEGER NOT NULL, is_held INTEGER NOT NULL, changed_at INTEGER NOT NULL
   ) WITHOUT ROWID;
 `
+
+const SCHEMA = { table: 'contents', steps: [FIRST] }
 
 /** The bytes of an upload, by its id, and how many they are. */
 export interface Content {
@@ -33,10 +36,11 @@ export interface Claim {
 /** Reads and writes the rows. */
 export class ClaimRecords {
   readonly #sql: SqlStorage
-  #isReady: boolean | undefined
+  readonly #schema: Schema
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql
+  constructor(storage: DurableObjectStorage) {
+    this.#sql = storage.sql
+    this.#schema = new Schema(storage, SCHEMA)
   }
 
   /** Whether nothing is remembered of this digest. */
@@ -165,7 +169,7 @@ export class ClaimRecords {
 
   /** Notes that the storage has been emptied. */
   reset(): void {
-    this.#isReady = false
+    this.#schema.forget()
   }
 
   /** Since when the oldest thing waits that time will change (milliseconds). */
@@ -196,14 +200,11 @@ export class ClaimRecords {
   }
 
   #rows(query: string, ...bindings: SqlStorageValue[]): Record<string, SqlStorageValue>[] {
-    this.#isReady ??=
-      this.#sql.exec(`SELECT name FROM sqlite_master WHERE name = 'contents'`).toArray().length > 0
-    return this.#isReady ? this.#sql.exec(query, ...bindings).toArray() : []
+    return this.#schema.isEmpty ? [] : this.#sql.exec(query, ...bindings).toArray()
   }
 
   #write(query: string, ...bindings: SqlStorageValue[]): void {
-    if (this.#isReady !== true) this.#sql.exec(SCHEMA)
-    this.#isReady = true
+    this.#schema.prepare()
     this.#sql.exec(query, ...bindings)
   }
 }

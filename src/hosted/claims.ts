@@ -36,6 +36,7 @@ export type ReleaseAnswer = { readonly ok: true } | { readonly ok: false; readon
 
 /** `BlobClaims` of one digest, as a ledger sees it. */
 export interface ClaimsStub {
+  adopt(content: Content): Promise<Adoption>
   claim(repository: RepositoryName, counter: number): Promise<ClaimAnswer>
   release(repository: RepositoryName, counter: number): Promise<ReleaseAnswer>
 }
@@ -56,7 +57,7 @@ export class Claims {
 
   constructor(given: ClaimsGiven) {
     this.#given = given
-    this.#records = new ClaimRecords(given.storage.sql)
+    this.#records = new ClaimRecords(given.storage)
   }
 
   /**

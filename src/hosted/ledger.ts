@@ -17,11 +17,16 @@ import { BlobRecords } from './blob-records.ts'
 import type { Release } from './blob-records.ts'
 import type { Content } from './claim-records.ts'
 import type { ClaimAnswer, ClaimsStub } from './claims.ts'
+import { Dump } from './dump.ts'
+import type { DumpPage, DumpRow, RestoreAnswer } from './inventory.ts'
 import { ManifestRecords } from './manifest-records.ts'
 import type { KeptManifest, Taken } from './manifest-records.ts'
 import { Outbox } from './outbox.ts'
 import { Presence } from './presence.ts'
+import { ReadRecords } from './read-records.ts'
 import { Records } from './records.ts'
+import { Restoration } from './restoration.ts'
+import { RestoreMark } from './restore-mark.ts'
 import { FREE, isFixed, isImmutable } from './tag-rules.ts'
 import type { TagRules } from './tag-rules.ts'
 import { Turns } from './turns.ts'
@@ -34,8 +39,6 @@ const RETRY = 60_000
 const WITHIN = 10_000
 /** A page of tags is cut here, whatever is asked for. */
 const MAX_TAGS = 10_000
-/** Blobs that one transaction drops. */
-const MAX_DROPS = 1000
 
 /** Whether a blob belongs to the repository now. */
 export type HoldAnswer =
@@ -82,12 +85,15 @@ export interface RepositoryLedgerGiven {
 
 /** State and decisions of a `HostedLedger`. */
 export class RepositoryLedger {
+  /** What is read, and what there is to see. */
+  readonly reads: ReadRecords
   readonly #given: RepositoryLedgerGiven
   readonly #records: Records
   readonly #blobs: BlobRecords
   readonly #manifests: ManifestRecords
   readonly #presence: Presence
   readonly #outbox: Outbox
+  readonly #restored: RestoreMark
   /** Puts and deletions of the bytes of one manifest. */
   readonly #turns = new Turns()
   readonly #claims = new Map<Digest, Promise<HoldAnswer>>()
@@ -99,6 +105,8 @@ export class RepositoryLedger {
     this.#records = new Records(given.storage)
     this.#blobs = new BlobRecords(this.#records)
     this.#manifests = new ManifestRecords(this.#records)
+    this.reads = new ReadRecords(this.#records)
+    this.#restored = new RestoreMark(this.#records)
     this.#presence = new Presence({ ...given, records: this.#records })
     this.#outbox = new Outbox({
       ...given,
@@ -216,16 +224,35 @@ export class RepositoryLedger {
     return this.#manifests.referrers(subject, page)
   }
 
+  /** A page of rows for an export; each page is of one moment. */
+  dump(after: string | undefined): DumpPage {
+    return new Dump({ ...this.#given, records: this.#records, kept: this.#manifests }).page(after)
+  }
+
+  /** Brings rows of the export `from` back, unless there are others. May be repeated. */
+  async restore(rows: readonly DumpRow[], from: string): Promise<RestoreAnswer> {
+    return this.#changing(() => this.#restoration.take(rows, from))
+  }
+
+  /** Claims blobs that belong once more, as far as they do. May be repeated. */
+  async reclaim(digests: readonly Digest[]): Promise<void> {
+    await this.#restoration.reclaim(digests)
+  }
+
+  /** All rows of an export are back: from now on there are others. */
+  async endRestore(from: string): Promise<void> {
+    if (this.#restored.from !== from) return
+    await this.#changing(async () => this.#restored.end(this.#given.now()))
+  }
+
   /** Settles what a crash left, drops what nobody wants, and delivers what others have yet to be told. */
   async alarm(): Promise<void> {
     const { storage, now, log } = this.#given
     // Set first, so that a failure below is tried again.
     await storage.setAlarm(now() + RETRY)
     try {
-      for (const digest of this.#blobs.claiming()) {
-        if (!this.#claims.has(digest)) this.#blobs.drop(digest)
-      }
-      for (const digest of this.#blobs.due(now(), MAX_DROPS)) this.#blobs.drop(digest)
+      // While a restoration is not at its end, nothing goes: the manifests that name it are still to come.
+      if (this.#restored.from === undefined) this.#blobs.dropUnwanted(now(), this.#claims)
       await this.#outbox.deliver()
       await this.#presence.end(() => this.#isEmpty && this.#outbox.isEmpty)
       await this.#rest()
@@ -267,7 +294,8 @@ export class RepositoryLedger {
     // Blobs may have been dropped, and tags made, while the bytes were on their way.
     const refusal = this.#refusalOf(put)
     if (refusal !== undefined) return refusal
-    this.#manifests.put(put, this.#given.now())
+    this.#manifests.put(put, { now: this.#given.now(), size: put.bytes.byteLength })
+    this.#restored.used(this.#given.now())
     for (const child of put.children) this.#blobs.name(child)
     return { ok: true }
   }
@@ -314,6 +342,19 @@ export class RepositoryLedger {
     this.#blobs.touch(digest, this.#given.now() + GRACE)
   }
 
+  get #restoration(): Restoration {
+    return new Restoration({
+      ...this.#given,
+      records: this.#records,
+      blobs: this.#blobs,
+      kept: this.#manifests,
+      reads: this.reads,
+      presence: this.#presence,
+      turns: this.#turns,
+      ledger: this,
+    })
+  }
+
   get #isEmpty(): boolean {
     return this.#blobs.isEmpty && this.#manifests.isEmpty
   }
@@ -335,11 +376,12 @@ export class RepositoryLedger {
     }
   }
 
-  /** Sleeps until the next blob is due; for ever, if none will be. */
+  /** Sleeps until the next blob is due; for ever, if none will be; for long, while none may be dropped. */
   async #rest(): Promise<void> {
     const { storage, now } = this.#given
-    const due = this.#blobs.nextDue()
-    const isPending = !this.#outbox.isEmpty || this.#blobs.claiming().length > 0
+    const isRestoring = this.#restored.from !== undefined
+    const due = isRestoring ? now() + GRACE : this.#blobs.nextDue()
+    const isPending = !this.#outbox.isEmpty || (!isRestoring && this.#blobs.isClaiming)
     if (this.#changes > 0 || isPending || (due !== undefined && due <= now())) return
     if (due === undefined) await storage.deleteAlarm()
     else await storage.setAlarm(due)

@@ -78,16 +78,20 @@ export class ManifestRecords {
     return [...seen].flatMap((each) => this.tagsOf(each))
   }
 
-  /** Writes everything that is known of a manifest, and that its bytes stay. */
-  put(manifest: KeptManifest, now: number): void {
+  /** Writes everything that is known of a manifest, and that its bytes, so many, stay. */
+  put(
+    manifest: KeptManifest,
+    { now, size }: { readonly now: number; readonly size: number | undefined },
+  ): void {
     const { digest, mediaType, children, tags, referrer } = manifest
     this.#records.write(
-      `INSERT INTO manifests (digest, media_type, subject, pushed_at) VALUES (?1, ?2, ?3, ?4)
-       ON CONFLICT (digest) DO UPDATE SET media_type = ?2, pushed_at = ?4`,
+      `INSERT INTO manifests (digest, media_type, subject, pushed_at, size) VALUES (?1, ?2, ?3, ?4, ?5)
+       ON CONFLICT (digest) DO UPDATE SET media_type = ?2, pushed_at = ?4, size = ?5`,
       digest,
       mediaType,
       referrer?.subject ?? null,
       now,
+      size ?? null,
     )
     this.#records.write('DELETE FROM deletions WHERE digest = ?', digest)
     for (const child of children) {
@@ -97,15 +101,7 @@ export class ManifestRecords {
         child,
       )
     }
-    for (const tag of tags) {
-      this.#records.write(
-        `INSERT INTO tags (tag, digest, pushed_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT (tag) DO UPDATE SET digest = ?2, pushed_at = ?3`,
-        tag,
-        digest,
-        now,
-      )
-    }
+    for (const tag of tags) this.putTag(tag, digest, now)
     if (referrer !== undefined) this.#putReferrer(digest, referrer)
   }
 
@@ -121,8 +117,29 @@ export class ManifestRecords {
     this.#records.write('DELETE FROM children WHERE manifest = ?', digest)
     this.#records.write('DELETE FROM tags WHERE digest = ?', digest)
     this.#records.write('DELETE FROM manifests WHERE digest = ?', digest)
+    this.#records.write('DELETE FROM reads WHERE digest = ?', digest)
     this.planDeletion(digest)
     return children
+  }
+
+  /** Lets a tag point at a manifest. */
+  putTag(tag: Tag, digest: Digest, now: number): void {
+    this.#records.write(
+      `INSERT INTO tags (tag, digest, pushed_at) VALUES (?1, ?2, ?3)
+       ON CONFLICT (tag) DO UPDATE SET digest = ?2, pushed_at = ?3`,
+      tag,
+      digest,
+      now,
+    )
+  }
+
+  /** How the referrers of its subject list a manifest; `undefined`: it refers to none. */
+  descriptor(digest: Digest): Descriptor | undefined {
+    const json = this.#descriptor(digest)
+    // Only descriptors are written.
+    return json.byteLength === 0
+      ? undefined
+      : (JSON.parse(new TextDecoder().decode(json)) as Descriptor)
   }
 
   /** Removes a tag. False: there was none. */

@@ -1,12 +1,14 @@
 // The rows of one hosted repository, in the SQLite of its `HostedLedger`: the truth about its tags, manifests,
 // referrers and blobs. The schema is made before the first row: asking an empty object leaves no trace.
 
+import { Schema } from '../storage/schema.ts'
+
 /*
  * `kept_until` of a blob: when it is dropped unless somebody touches it before; NULL while a manifest names it.
  * A counter outlives its blob, so that every claim and release of one digest has a number of its own.
  * Descriptors are those of referrers; annotations can make one larger than a row may be.
  */
-const SCHEMA = `
+const FIRST = `
   CREATE TABLE IF NOT EXISTS repository (name TEXT PRIMARY KEY, is_marked INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS blobs (
     digest TEXT PRIMARY KEY, counter INTEGER NOT NULL, content TEXT, size INTEGER, kept_until INTEGER
@@ -35,40 +37,52 @@ const SCHEMA = `
   ) WITHOUT ROWID;
 `
 
+/*
+ * What is read, and how often; the size of a manifest, unknown of those that were pushed before there was this column;
+ * and a row while a job brings the repository back from an export.
+ */
+const READS = `
+  ALTER TABLE manifests ADD COLUMN size INTEGER;
+  CREATE TABLE reads (digest TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE pulls (day INTEGER PRIMARY KEY, pulls INTEGER NOT NULL);
+  CREATE TABLE restoring (repository TEXT PRIMARY KEY) WITHOUT ROWID;
+`
+
+/* From which export it comes back, and when rows last came. */
+const RESTORING = `
+  ALTER TABLE restoring ADD COLUMN export TEXT NOT NULL DEFAULT '';
+  ALTER TABLE restoring ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+`
+
+const SCHEMA = { table: 'repository', steps: [FIRST, READS, RESTORING] }
+
 /** A row, by its columns. */
 export type Row = Readonly<Record<string, SqlStorageValue>>
 
 /** Runs queries on the repository's rows, which need not exist yet. */
 export class Records {
   readonly #storage: DurableObjectStorage
-  #isReady: boolean | undefined
+  readonly #schema: Schema
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage
+    this.#schema = new Schema(storage, SCHEMA)
   }
 
   /** Rows of a query; none before the first write. */
   rows(query: string, ...bindings: SqlStorageValue[]): Row[] {
-    this.#isReady ??=
-      this.#storage.sql.exec(`SELECT name FROM sqlite_master WHERE name = 'repository'`).toArray()
-        .length > 0
-    return this.#isReady ? this.#storage.sql.exec(query, ...bindings).toArray() : []
+    return this.#schema.isEmpty ? [] : this.#storage.sql.exec(query, ...bindings).toArray()
   }
 
   /** Changes rows. */
   write(query: string, ...bindings: SqlStorageValue[]): void {
-    this.#prepare()
+    this.#schema.prepare()
     this.#storage.sql.exec(query, ...bindings)
   }
 
   /** Runs `work`, which waits for nothing, as one change: all of it or none. */
   atomically<Value>(work: () => Value): Value {
-    this.#prepare()
+    this.#schema.prepare()
     return this.#storage.transactionSync(work)
-  }
-
-  #prepare(): void {
-    if (this.#isReady !== true) this.#storage.sql.exec(SCHEMA)
-    this.#isReady = true
   }
 }

@@ -64,6 +64,11 @@ export interface PushedManifest {
   readonly tags: readonly Tag[]
   /** Whether whoever pushes it may let a tag point at another manifest. */
   readonly mayMove: boolean
+  /**
+   * Manifests that it may name although they are not there: an import of some platforms leaves the others out. No
+   * client has a way to say this.
+   */
+  readonly mayLack?: readonly string[]
 }
 
 /** What becomes of it: it is stored; it is no manifest; it has another digest; content that it names is missing. */
@@ -132,7 +137,7 @@ export class HostedRepository {
    * @throws {RegistryError} DENIED where a tag may not be moved.
    */
   async putManifest(pushed: PushedManifest): Promise<PushAnswer> {
-    const { bytes, contentType, reference, tags, mayMove } = pushed
+    const { bytes, contentType, reference, tags, mayMove, mayLack = [] } = pushed
     const isDigest = reference.kind === 'digest'
     const algorithm = isDigest ? algorithmOf(reference.digest) : 'sha256'
     const digest = await digestOf(bytes, algorithm)
@@ -146,7 +151,7 @@ export class HostedRepository {
       ...described(inspection, digest, bytes),
       bytes,
       tags: isDigest ? tags : [reference.tag, ...tags],
-      needs: this.#given.isSparse ? { blobs: [], manifests: [] } : needsOf(inspection),
+      needs: this.#given.isSparse ? { blobs: [], manifests: [] } : needsOf(inspection, mayLack),
       tagRules: { mayMove, immutable: this.#given.immutable },
     }
     const answer = await available(answered(this.#ledger.putManifest(put)))
@@ -286,12 +291,12 @@ function described(
   return { digest, mediaType, children: [...new Set(named)], referrer }
 }
 
-/** What must be there: not what may not be distributed, and not the subject, which may come later. */
-function needsOf({ contents }: Inspected): LedgerPut['needs'] {
+/** What must be there: not what may not be distributed or may be left out, and not the subject, which may come later. */
+function needsOf({ contents }: Inspected, mayLack: readonly string[]): LedgerPut['needs'] {
   const distributed = contents.blobs.filter(({ mediaType }) => !isNonDistributable(mediaType))
   return {
     blobs: digestsOf(distributed),
-    manifests: digestsOf(contents.manifests),
+    manifests: digestsOf(contents.manifests).filter((digest) => !mayLack.includes(digest)),
   }
 }
 

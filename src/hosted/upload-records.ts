@@ -3,13 +3,14 @@
 
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/repository-name.ts'
+import { Schema } from '../storage/schema.ts'
 import type { UploadName } from './upload.ts'
 
 /*
  * `session` has one row. `committed` counts the bytes of all parts and of the tail, which is what comes after
  * the last part. `active_at` is when bytes were committed last, or the stage changed.
  */
-const SCHEMA = `
+const FIRST = `
   CREATE TABLE IF NOT EXISTS session (
     content TEXT PRIMARY KEY, repository TEXT NOT NULL, session TEXT NOT NULL, part_size INTEGER NOT NULL,
     committed INTEGER NOT NULL DEFAULT 0, active_at INTEGER NOT NULL, stage TEXT NOT NULL DEFAULT 'open', multipart TEXT, digest TEXT,
@@ -18,6 +19,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS parts (number INTEGER PRIMARY KEY, etag TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS tail (start INTEGER PRIMARY KEY, size INTEGER NOT NULL, bytes BLOB NOT NULL);
 `
+
+const SCHEMA = { table: 'session', steps: [FIRST] }
 
 /**
  * How far a session is.
@@ -69,10 +72,11 @@ export interface TailCommit {
 /** Reads and writes the rows. */
 export class UploadRecords {
   readonly #storage: DurableObjectStorage
-  #isReady: boolean | undefined
+  readonly #schema: Schema
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage
+    this.#schema = new Schema(storage, SCHEMA)
   }
 
   /** The session; undefined when there is none, or no more. */
@@ -108,8 +112,7 @@ export class UploadRecords {
     { id, partSize, now }: { id: string; partSize: number; now: number },
   ): void {
     this.#storage.transactionSync(() => {
-      this.#storage.sql.exec(SCHEMA)
-      this.#isReady = true
+      this.#schema.prepare()
       this.#write(
         `INSERT INTO session (content, repository, session, part_size, active_at) VALUES (?, ?, ?, ?, ?)`,
         id,
@@ -209,14 +212,11 @@ export class UploadRecords {
 
   /** The object's storage has been emptied. */
   reset(): void {
-    this.#isReady = undefined
+    this.#schema.forget()
   }
 
   #rows(query: string, ...bindings: SqlStorageValue[]): Record<string, SqlStorageValue>[] {
-    this.#isReady ??=
-      this.#storage.sql.exec(`SELECT name FROM sqlite_master WHERE name = 'session'`).toArray()
-        .length > 0
-    return this.#isReady ? this.#storage.sql.exec(query, ...bindings).toArray() : []
+    return this.#schema.isEmpty ? [] : this.#storage.sql.exec(query, ...bindings).toArray()
   }
 
   #write(query: string, ...bindings: (SqlStorageValue | Uint8Array)[]): void {

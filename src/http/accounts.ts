@@ -3,45 +3,20 @@
 
 import { ACTIONS, mayHold, parseAccountName, parseGrantText } from '../auth/account.ts'
 import type { Account, GrantText } from '../auth/account.ts'
-import { REGISTRY, may } from '../auth/policy.ts'
 import { RegistryError } from '../oci/error.ts'
-import type { ErrorCode } from '../oci/error.ts'
-import { HEADER } from '../oci/header.ts'
-import { parseJSONObject } from '../oci/json-object.ts'
-import type { Services } from '../services.ts'
+import { parsePage } from '../oci/page.ts'
+import { NO_STORE, ask, change, readMembers, show, timestamp, wrong } from './admin.ts'
+import type { Call, Route } from './admin.ts'
 import type { Visit } from './authenticate.ts'
-import { refusal } from './authorize.ts'
-import { readBody } from './body.ts'
-import { refuseMethod } from './dispatch.ts'
 import { respond } from './exchange.ts'
 
-/** Bytes of a body; a thousand grants are less. */
-const MAX_BODY = 64 * 1024
-/** Seconds until the object that keeps accounts is likely to be there again. */
-const RETRY_AUTHORITY = 10
-const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i
 const KINDS: readonly Account['kind'][] = ['account', 'capability']
 const MEMBERS = ['name', 'kind', 'grants']
+/** Lines of the audit in one answer. */
+const MAX_AUDIT = 1000
 
-type Authority = ReturnType<Services['access']['authority']>
-
-/** A request of an administrator. */
-interface Call {
-  readonly visit: Visit
-  /** Who the audit will say it was. */
-  readonly by: string
-  /** The account that the path names; empty where it names none. */
-  readonly name: string
-}
-
-interface Route {
-  readonly path: RegExp
-  /** For the log. */
-  readonly endpoint: string
-  readonly methods: Readonly<Record<string, (call: Call) => Promise<Response>>>
-}
-
-const ROUTES: readonly Route[] = [
+/** Of accounts, and of who has changed what. */
+export const ACCOUNT_ROUTES: readonly Route[] = [
   {
     path: /^\/_\/api\/accounts$/,
     endpoint: 'accounts',
@@ -59,35 +34,6 @@ const ROUTES: readonly Route[] = [
   },
   { path: /^\/_\/api\/audit$/, endpoint: 'audit', methods: { GET: getAudit, HEAD: getAudit } },
 ]
-
-/**
- * Answers a request to a raw path below `/_/api/`.
- * @throws {RegistryError} UNAUTHORIZED to whoever has not shown the secret of an account with a grant of `admin`.
- */
-export async function answerAccounts(visit: Visit, path: string): Promise<Response> {
-  const route = ROUTES.find((each) => each.path.test(path))
-  if (route === undefined) {
-    throw new RegistryError('NAME_UNKNOWN', { message: 'no such endpoint' })
-  }
-  const { exchange } = visit
-  exchange.endpoint = route.endpoint
-  refuseMethod(exchange.method, Object.keys(route.methods))
-  const by = await administratorOf(visit)
-  const [, name = ''] = route.path.exec(path) ?? []
-  const answer = route.methods[exchange.method]
-  if (answer === undefined) throw new RegistryError('UNSUPPORTED')
-  return answer({ visit, by, name })
-}
-
-/**
- * Who asks. Only its own grants count: a change must have somebody who made it, so what `ANONYMOUS` lets anybody
- * do is not enough, and neither is a token, which cannot be for this.
- */
-export async function administratorOf(visit: Visit): Promise<string> {
-  const { caller } = await visit.visitor.authenticate()
-  if (caller.kind === 'account' && may(caller, 'admin', REGISTRY, [])) return caller.name
-  throw await refusal(visit, [])
-}
 
 async function listAccounts({ visit }: Call): Promise<Response> {
   const made = await ask(visit, (authority) => authority.list())
@@ -136,9 +82,16 @@ async function rotateAccount({ visit, by, name }: Call): Promise<Response> {
 }
 
 async function getAudit({ visit }: Call): Promise<Response> {
-  const entries = await ask(visit, (authority) => authority.audit())
-  const audit = entries.map(({ at, by, what, name }) => ({ at: timestamp(at), by, what, name }))
-  return show(visit, 200, { audit })
+  const { n, last } = parsePage(visit.exchange.query)
+  if (last !== undefined && !/^\d{1,15}$/.test(last)) throw wrong('last', 'expected a number')
+  if (n === 0) return show(visit, 200, { audit: [] })
+  const before = last === undefined ? undefined : Number(last)
+  const limit = Math.min(n ?? MAX_AUDIT, MAX_AUDIT)
+  const page = await ask(visit, (authority) => authority.auditPage(before, limit))
+  const audit = page.entries.map(({ at, by, what, name }) => {
+    return { at: timestamp(at), by, what, name }
+  })
+  return show(visit, 200, { audit, next: page.next?.toString() })
 }
 
 async function readAccount(visit: Visit): Promise<Pick<Account, 'name' | 'kind' | 'grants'>> {
@@ -148,32 +101,6 @@ async function readAccount(visit: Visit): Promise<Pick<Account, 'name' | 'kind' 
   const name = readName(members['name'])
   const kind = readKind(members['kind'])
   return { name, kind, grants: readGrants(members['grants'], kind) }
-}
-
-/**
- * The members of the JSON object that a request has as its body.
- * @throws {RegistryError} UNSUPPORTED_VALUE or SIZE_INVALID where it has none; `expected` is how one looks.
- */
-export async function readMembers(
-  { exchange }: Visit,
-  expected: string,
-): Promise<Readonly<Record<string, unknown>>> {
-  // A page of another site cannot send this type unasked.
-  if (!JSON_TYPE.test(exchange.headers.get(HEADER.contentType) ?? '')) {
-    throw wrong('Content-Type', 'expected application/json')
-  }
-  const body = await readBody(exchange, MAX_BODY)
-  if (!body.ok && body.reason === 'too-large') {
-    throw new RegistryError('SIZE_INVALID', {
-      status: 413,
-      message: `a body can have ${MAX_BODY} bytes at most`,
-    })
-  }
-  const parsed = body.ok ? parseJSONObject(body.bytes) : undefined
-  if (parsed === undefined || parsed.repeatedKey !== undefined) {
-    throw wrong('', `expected a JSON object ${expected} with each key once`)
-  }
-  return parsed.members
 }
 
 function readName(value: unknown): string {
@@ -206,52 +133,8 @@ function readGrants(value: unknown, kind: Account['kind']): readonly GrantText[]
   throw wrong('grants', 'a capability can have no other actions than pull and read')
 }
 
-/** A change, after which this isolate looks at accounts and switches anew. Others do within a minute. */
-export async function change<T>(
-  visit: Visit,
-  make: (authority: Authority) => Promise<T>,
-): Promise<T> {
-  try {
-    return await ask(visit, make)
-  } finally {
-    visit.services.access.forget()
-  }
-}
-
-/** @throws {RegistryError} UNKNOWN with 503 while the object does not answer. */
-export async function ask<T>(
-  { services }: Visit,
-  question: (authority: Authority) => Promise<T>,
-): Promise<T> {
-  try {
-    return await question(services.access.authority())
-  } catch (cause) {
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'accounts and switches cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY_AUTHORITY) },
-      cause,
-    })
-  }
-}
-
 function isConfigured({ services }: Visit, name: string): boolean {
   return services.config.accounts.some((account) => account.name === name)
-}
-
-const NO_STORE = { [HEADER.cacheControl]: 'no-store' }
-
-/** An answer that nobody keeps. */
-export function show({ exchange }: Visit, status: number, value: object): Response {
-  const headers = { ...NO_STORE, [HEADER.contentType]: 'application/json' }
-  return respond(exchange, { status, headers, body: JSON.stringify(value) })
-}
-
-/** What is wrong with a field; the empty one is the body as a whole. */
-export function wrong(field: string, why: string, isMissing = false): RegistryError {
-  const code: ErrorCode = isMissing ? 'MISSING_REQUIRED_FIELD' : 'UNSUPPORTED_VALUE'
-  const message = field === '' ? why : `${field}: ${why}`
-  return new RegistryError(code, { message, detail: { field } })
 }
 
 function exists(name: string): RegistryError {
@@ -270,8 +153,4 @@ function configured(name: string): RegistryError {
 
 function absent(name: string): RegistryError {
   return new RegistryError('NAME_UNKNOWN', { message: `there is no account ${name}` })
-}
-
-function timestamp(milliseconds: number): string {
-  return new Date(milliseconds).toISOString()
 }

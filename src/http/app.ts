@@ -7,13 +7,15 @@ import { Services, platformSeams } from '../services.ts'
 import type { Log, Now, Seams } from '../seams.ts'
 import { drain } from '../storage/drain.ts'
 import { splitCapability } from '../oci/capability.ts'
-import { answerAccounts } from './accounts.ts'
+import { answerAPI } from './api.ts'
 import { Visitor } from './authenticate.ts'
 import type { Visit } from './authenticate.ts'
 import { dispatch, refuseMethod } from './dispatch.ts'
 import { respond } from './exchange.ts'
 import type { Exchange } from './exchange.ts'
 import { countRequest, getMetrics } from './metrics.ts'
+import { answerPage } from './pages/answer.tsx'
+import { showFailure, wantsPage } from './pages/failure.tsx'
 import { answerSwitches } from './switches.ts'
 import { getToken } from './token.ts'
 import { getUpstreams } from './upstreams.ts'
@@ -76,7 +78,8 @@ const OWN: Readonly<Record<string, Handler>> = {
   '/healthz': ({ exchange }) => getHealth(exchange),
   '/_/upstreams': (of) => showUpstreams(visitOf(of)),
   '/_/api/switches': (of) => answerSwitches(visitOf(of)),
-  '/_/api/*': (of, path) => answerAccounts(visitOf(of), path),
+  '/_/api/*': (of, path) => answerAPI(visitOf(of), path),
+  '/_/*': (of, path) => answerPage(visitOf(of), path),
   '/metrics': (of) => showMetrics(visitOf(of)),
   '/token': (of) => giveToken(visitOf(of)),
 }
@@ -174,6 +177,7 @@ function renderError(error: unknown, exchange: Exchange, log: Log): Response {
     const reason = reasonOf(shown.cause) ?? shown.message
     log('request-failed', { id: exchange.id, reason, stack: stackOf(error) })
   }
+  if (wantsPage(exchange)) return showFailure(exchange, shown)
   const headers = { ...shown.headers, [HEADER.contentType]: 'application/json' }
   return respond(exchange, { status: shown.status, headers, body: errorBody(shown) })
 }

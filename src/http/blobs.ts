@@ -28,6 +28,13 @@ export async function getBlob(
   repository: Repository,
   digest: Digest,
 ): Promise<Response> {
+  const response = await deliver(visit, repository, digest)
+  const { address } = visit.exchange
+  if (address !== undefined) visit.services.reads.note(address, { digest, isPull: false })
+  return response
+}
+
+async function deliver(visit: Visit, repository: Repository, digest: Digest): Promise<Response> {
   const { exchange, services } = visit
   const etag = `"${digest}"`
   const entity = { digest, etag, cacheControl: CACHE_CONTROL[repository.kind] }

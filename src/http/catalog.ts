@@ -6,7 +6,7 @@ import { mayReadHosted, readableBeginnings } from '../auth/policy.ts'
 import type { Config } from '../config.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import { compareASCII, parsePage } from '../oci/page.ts'
+import { parsePage, skipTo } from '../oci/page.ts'
 import type { RepositoryKind } from '../storage/keys.ts'
 import type { Marker, RepositoryMarkers } from '../storage/repositories.ts'
 import type { Visit } from './authenticate.ts'
@@ -78,7 +78,7 @@ async function find(
     : ['mirrored']
   const beginnings = readableBeginnings(caller, config.anonymous)
   const names: string[] = []
-  let after = skip(last ?? '', beginnings)
+  let after = skipTo(last ?? '', beginnings)
   for (let round = 1; after !== undefined && round <= MAX_ROUNDS; round++) {
     const { markers: found, isEnd } = await markers.list(kinds, { after, limit: MAX_NAMES })
     const shown = found.filter((marker) => isReadable(marker, reader))
@@ -87,7 +87,7 @@ async function find(
     if (names.length > n) return { names: names.slice(0, n), next: names[n - 1] }
     if (isEnd) return { names, next: undefined }
     if (round >= ROUNDS && names.length > 0) return { names, next: names.at(-1) }
-    after = skip(found.at(-1)?.canonical ?? after, beginnings)
+    after = skipTo(found.at(-1)?.canonical ?? after, beginnings)
   }
   if (after === undefined) return { names, next: undefined }
   throw new RegistryError('UNKNOWN', {
@@ -99,15 +99,4 @@ async function find(
 /** A marker may be older than the configuration, by which the name now means something else. */
 function isReadable({ kind, canonical }: Marker, { caller, config }: Reader): boolean {
   return findReadable(canonical, caller, config)?.kind === kind
-}
-
-/**
- * After which name to go on: where none that follows could be read, the place before the next beginning, and nowhere
- * if there is none. No character of a name is greater than `~`.
- */
-function skip(after: string, beginnings: readonly string[]): string | undefined {
-  if (beginnings.some((beginning) => after.startsWith(beginning))) return after
-  const [next] = beginnings.filter((each) => each > after).toSorted(compareASCII)
-  const last = next?.charCodeAt(next.length - 1)
-  return last === undefined ? undefined : `${next?.slice(0, -1)}${String.fromCharCode(last - 1)}~`
 }

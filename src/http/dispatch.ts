@@ -120,7 +120,7 @@ async function read(
   const { exchange } = visit
   switch (endpoint.kind) {
     case 'manifest':
-      return getManifest(exchange, repository, endpoint.reference)
+      return getManifest(visit, repository, endpoint.reference)
     case 'blob':
       return getBlob(visit, repository, endpoint.digest)
     case 'tags':

@@ -3,8 +3,10 @@
 
 import { wayBack } from '../oci/address.ts'
 import type { Address } from '../oci/address.ts'
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
+import { MEDIA_TYPE } from '../oci/manifest.ts'
 import { parseTag } from '../oci/reference.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
 import type { PushAnswer } from '../hosted/repository.ts'
@@ -31,10 +33,11 @@ const MAX_TAGS = 100
 
 /** Answers GET and HEAD (distribution-spec v1.1.1, "Pulling manifests"). */
 export async function getManifest(
-  exchange: Exchange,
+  visit: Visit,
   repository: Repository,
   reference: Reference,
 ): Promise<Response> {
+  const { exchange } = visit
   const answer = await repository.manifest(reference)
   if (!answer.ok) {
     exchange.outcome = 'miss'
@@ -61,6 +64,7 @@ export async function getManifest(
   }
   const answered = isChanged ? { status: 200, headers, body: bytes } : { status: 304, headers }
   const response = respond(exchange, answered)
+  noteRead(visit, answer, isChanged)
   return warning === undefined ? response : warn(response, warning)
 }
 
@@ -106,6 +110,18 @@ export async function deleteManifest(
       : await repository.deleteManifest(reference.digest)
   if (!isDeleted) throw new RegistryError('MANIFEST_UNKNOWN')
   return respond(exchange, { status: 202, headers: { [HEADER.contentLength]: '0' } })
+}
+
+/** What a client has already, or only asks about, it does not pull; of an index it goes on to one of its images. */
+function noteRead(
+  { exchange, services }: Visit,
+  { digest, mediaType }: { readonly digest: Digest; readonly mediaType: string },
+  isSent: boolean,
+): void {
+  if (exchange.address === undefined) return
+  const isIndex = mediaType === MEDIA_TYPE.OCI_INDEX || mediaType === MEDIA_TYPE.DOCKER_LIST
+  const isPull = isSent && exchange.method === 'GET' && !isIndex
+  services.reads.note(exchange.address, { digest, isPull })
 }
 
 /** Each tag once, as they were asked for. */

@@ -1,9 +1,11 @@
 // `GET /metrics`: what this deployment has counted and how its upstreams stand, as Prometheus reads it.
 
+import { isOver } from '../jobs/job.ts'
 import { HEADER } from '../oci/header.ts'
 import { RegistryError } from '../oci/error.ts'
 import { formatSeries, seriesOf } from '../meter/series.ts'
 import type { Series } from '../meter/series.ts'
+import { storageSeries } from '../meter/storage.ts'
 import type { ByteSource } from '../meter/tally.ts'
 import type { Services } from '../services.ts'
 import type { GateStatus } from '../upstream/gate.ts'
@@ -14,6 +16,8 @@ import type { Exchange } from './exchange.ts'
 import { positionOf } from './upstreams.ts'
 
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
+/** Jobs that are looked at. */
+const NEWEST_JOBS = 100
 
 /**
  * Answers GET with every series.
@@ -22,9 +26,14 @@ const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 export async function getMetrics(visit: Visit): Promise<Response> {
   await requireAdministrator(visit)
   const { exchange, services } = visit
-  const [totals, gauges] = await Promise.all([scrape(services), gaugesOf(services)])
+  const [totals, gauges, jobs] = await Promise.all([
+    scrape(services),
+    gaugesOf(services),
+    unfinishedJobs(services),
+  ])
   const since = { [seriesOf('entrepot_counting_since_timestamp_seconds')]: totals.since / 1000 }
-  const body = formatSeries({ ...totals.series, ...gauges, ...since })
+  const storage = storageSeries(totals.storage, services.config.storage?.target)
+  const body = formatSeries({ ...totals.series, ...gauges, ...jobs, ...storage, ...since })
   return respond(exchange, { status: 200, headers: { [HEADER.contentType]: TEXT }, body })
 }
 
@@ -66,9 +75,25 @@ async function scrape({ meter }: Services): ReturnType<Services['meter']['scrape
   }
 }
 
+/** How many jobs run and wait. What cannot be told now is left out: the rest is worth more than an error. */
+async function unfinishedJobs({ jobs, seams }: Services): Promise<Series> {
+  try {
+    const counts: Record<string, number> = {}
+    const { jobs: newest } = await jobs.list(NEWEST_JOBS)
+    for (const { kind, state } of newest.filter((job) => !isOver(job.state))) {
+      const series = seriesOf('entrepot_jobs_unfinished', kind, state)
+      counts[series] = (counts[series] ?? 0) + 1
+    }
+    return counts
+  } catch (error) {
+    seams.log('jobs-away', { reason: String(error) })
+    return {}
+  }
+}
+
 async function gaugesOf(services: Services): Promise<Series> {
-  const shown = services.endpoints().map(async (endpoint) => {
-    const statuses = await services.gateStatuses(endpoint)
+  const shown = services.mirror.endpoints().map(async (endpoint) => {
+    const statuses = await services.mirror.gateStatuses(endpoint)
     return statuses.map(({ credential, ...status }) =>
       gaugesOfGate([endpoint.name, String(positionOf(credential) ?? 'none')], status),
     )

@@ -1,7 +1,7 @@
 // `/_/api/switches`: an administrator sees what is switched, and switches it. Everybody sees it within a minute.
 
 import { parseSwitches } from '../auth/switches.ts'
-import { administratorOf, ask, change, readMembers, show, wrong } from './accounts.ts'
+import { administratorOf, ask, change, readMembers, show, wrong } from './admin.ts'
 import type { Visit } from './authenticate.ts'
 import { refuseMethod } from './dispatch.ts'
 

@@ -1,10 +1,21 @@
-// `GET /_/upstreams`: how every upstream stands, for whoever operates this registry.
+// `GET /_/upstreams`, and `/_/api/upstreams`, which is the same: how every upstream stands, for whoever operates this
+// registry.
 
-import { HEADER } from '../oci/header.ts'
 import type { GateName, GateStatus } from '../upstream/gate.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import { show, timestamp } from './admin.ts'
+import type { Call, Route } from './admin.ts'
 import type { Visit } from './authenticate.ts'
 import { requireAdministrator } from './authorize.ts'
-import { respond } from './exchange.ts'
+
+/** Of upstreams. */
+export const UPSTREAM_ROUTES: readonly Route[] = [
+  {
+    path: /^\/_\/api\/upstreams$/,
+    endpoint: 'upstreams',
+    methods: { GET: listUpstreams, HEAD: listUpstreams },
+  },
+]
 
 /**
  * Answers GET with each upstream and alternate, and of each of its credentials, and of nobody, the budget, the
@@ -13,18 +24,25 @@ import { respond } from './exchange.ts'
  */
 export async function getUpstreams(visit: Visit): Promise<Response> {
   await requireAdministrator(visit)
-  const { exchange, services } = visit
-  const { paused } = await services.access.switches()
-  const upstreams = await Promise.all(
-    services.endpoints().map(async (endpoint) => ({
-      host: endpoint.host,
-      url: endpoint.url,
-      paused: paused.includes(endpoint.host),
-      gates: (await services.gateStatuses(endpoint)).map(describeGate),
-    })),
-  )
-  const headers = { [HEADER.contentType]: 'application/json', [HEADER.cacheControl]: 'no-store' }
-  return respond(exchange, { status: 200, headers, body: JSON.stringify({ upstreams }) })
+  return show(visit, 200, await describeUpstreams(visit))
+}
+
+async function listUpstreams({ visit }: Call): Promise<Response> {
+  return show(visit, 200, await describeUpstreams(visit))
+}
+
+async function describeUpstreams({ services }: Visit): Promise<object> {
+  const { mirror, access } = services
+  const { paused } = await access.switches()
+  const describe = async (endpoint: Upstream): Promise<object> => ({
+    host: endpoint.host,
+    url: endpoint.url,
+    isAlternate: endpoint.name !== endpoint.host,
+    private: endpoint.privacy,
+    paused: paused.includes(endpoint.host),
+    gates: (await mirror.gateStatuses(endpoint)).map(describeGate),
+  })
+  return { upstreams: await Promise.all(mirror.endpoints().map(describe)) }
 }
 
 function describeGate({ credential, budget, lastError, ...times }: GateName & GateStatus): object {
@@ -44,8 +62,4 @@ function describeGate({ credential, budget, lastError, ...times }: GateName & Ga
  */
 export function positionOf(credential: string | undefined): number | null {
   return credential === undefined ? null : Number(credential.split('-')[0])
-}
-
-function timestamp(milliseconds: number | undefined): string | undefined {
-  return milliseconds === undefined ? undefined : new Date(milliseconds).toISOString()
 }

@@ -4,6 +4,7 @@
 import type { Now } from '../seams.ts'
 import type { Delivery } from './outbox.ts'
 import type { Series } from './series.ts'
+import type { StorageFigures } from './storage.ts'
 import { NO_SUMS } from './tally.ts'
 import type { Sums } from './tally.ts'
 
@@ -18,6 +19,7 @@ const MAX_SERIES = 10_000
 const TOTALS = 'totals'
 const HOURS = 'hour:'
 const ISOLATES = 'isolate:'
+const STORAGE = 'storage'
 
 /** The storage of the object; `list` in the order of the keys. */
 export interface MeterStorage {
@@ -31,6 +33,11 @@ export interface MeterStorage {
 export interface Totals {
   readonly since: number
   readonly series: Series
+}
+
+/** What Prometheus is told. */
+export interface Scrape extends Totals {
+  readonly storage: StorageFigures | undefined
 }
 
 /** What was handed over in one hour, which begins at `at` (milliseconds). */
@@ -71,10 +78,10 @@ export class Meter {
     this.#storage.put(key, { number: newest.number, at: this.#now() } satisfies LastBatch)
   }
 
-  /** The totals, those of a delivery included. */
-  scrape(delivery: Delivery): Totals {
+  /** The totals, those of a delivery included, and how much is mirrored. */
+  scrape(delivery: Delivery): Scrape {
     this.handOver(delivery)
-    return this.#read()
+    return { ...this.#read(), storage: this.storage() }
   }
 
   /** The hours in which something was handed over, oldest first. */
@@ -86,6 +93,16 @@ export class Meter {
     ])
       .filter(([hour]) => hour > first)
       .map(([hour, sums]) => ({ at: hour * HOUR, sums: { ...NO_SUMS, ...sums } }))
+  }
+
+  /** Keeps the figures of a measurement, unless newer ones are known. */
+  measured(figures: StorageFigures): void {
+    if (figures.at >= (this.storage()?.at ?? 0)) this.#storage.put(STORAGE, figures)
+  }
+
+  /** The newest figures; `undefined`: nobody has measured yet. */
+  storage(): StorageFigures | undefined {
+    return this.#storage.get(STORAGE) as StorageFigures | undefined
   }
 
   #read(): Totals {

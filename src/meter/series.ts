@@ -49,6 +49,16 @@ export const METRICS = {
     help: 'Fills that ended: the blob is stored, the upstream has none (absent), or it failed.',
     labels: ['upstream', 'result'],
   },
+  entrepot_jobs_ended_total: {
+    type: 'counter',
+    help: 'Jobs that ended, by what they did and how they ended.',
+    labels: ['kind', 'state'],
+  },
+  entrepot_jobs_unfinished: {
+    type: 'gauge',
+    help: 'Jobs that run or wait, by what they do, among the newest hundred.',
+    labels: ['kind', 'state'],
+  },
   entrepot_upstream_budget_limit: {
     type: 'gauge',
     help: 'Requests that an upstream allows in its window, by credential.',
@@ -68,6 +78,16 @@ export const METRICS = {
     type: 'gauge',
     help: 'When the upstream last failed; 0: not as far as is known.',
     labels: ['upstream', 'credential'],
+  },
+  entrepot_storage_bytes: {
+    type: 'gauge',
+    help: 'Bytes in storage of what is mirrored, by host, as last measured.',
+    labels: ['host'],
+  },
+  entrepot_storage_target_bytes: {
+    type: 'gauge',
+    help: 'Bytes of what is mirrored above which some of it is removed.',
+    labels: [],
   },
   entrepot_counting_since_timestamp_seconds: {
     type: 'gauge',

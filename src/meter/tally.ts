@@ -129,6 +129,11 @@ export class Tally {
     this.#count('entrepot_fills_ended_total', upstream, result)
   }
 
+  /** A job has ended. */
+  jobEnded(kind: string, state: string): void {
+    this.#count('entrepot_jobs_ended_total', kind, state)
+  }
+
   /** Takes everything out; `undefined` where there is nothing. */
   take(): { readonly series: Series; readonly sums: Sums } | undefined {
     const series: Record<string, number> = Object.fromEntries(this.#rare)

@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/repository-name.ts'
 import type { Defer, Log, Now } from '../seams.ts'
 import type { BlobStore } from '../storage/blobs.ts'
 import type { StorageKey } from '../storage/keys.ts'
+import { versionedKeys } from '../storage/versioned-keys.ts'
 import type { BlobSource } from '../upstream/blob-source.ts'
 import { Detours } from './detours.ts'
 import { Fill } from './fill.ts'
@@ -69,6 +70,7 @@ interface Started {
 /** State and decisions of a `BlobFill`. In its storage: the id of each fill that may have segments. */
 export class FillKeeper {
   readonly #given: FillKeeperGiven
+  readonly #kv: SyncKvStorage
   readonly #patience: Patience
   readonly #detours: Detours
   readonly #missing = new Map<RepositoryName, number>()
@@ -79,6 +81,7 @@ export class FillKeeper {
   /** `patience` is shortened by tests. */
   constructor(given: FillKeeperGiven, patience: Patience = PATIENCE) {
     this.#given = given
+    this.#kv = versionedKeys(given.storage.kv, { version: 1, newer: 'empty' })
     this.#detours = new Detours(given.now)
     this.#patience = patience
   }
@@ -143,7 +146,7 @@ export class FillKeeper {
       for (const id of this.#noted()) {
         if (id === this.#started?.fill.id) continue
         await deleteSegments(bucket, id)
-        storage.kv.delete(id)
+        this.#kv.delete(id)
       }
     } catch (error) {
       log('segments-not-removed', { reason: String(error) })
@@ -226,19 +229,19 @@ export class FillKeeper {
       return
     }
     await fill.removeSegments()
-    storage.kv.delete(fill.id)
+    this.#kv.delete(fill.id)
     await this.#forget()
   }
 
   /** Written before the first segment: R2 is not asked for anything until this is on disk. */
   async #note(id: string): Promise<void> {
     const { storage, now } = this.#given
-    storage.kv.put(id, true)
+    this.#kv.put(id, true)
     await storage.setAlarm(now() + LEFT_OVER_AFTER)
   }
 
   #noted(): string[] {
-    return Array.from(this.#given.storage.kv.list(), ([id]) => id)
+    return Array.from(this.#kv.list(), ([id]) => id)
   }
 
   /** Leaves nothing behind, the alarm included, when no fill is noted. */

@@ -4,7 +4,6 @@
 
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Tag } from '../oci/reference.ts'
-import { Memory } from '../storage/memory.ts'
 import { mayStandIn } from '../upstream/alternates.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { UpstreamError, failureOf } from '../upstream/error.ts'
@@ -15,18 +14,14 @@ import type { Refused } from './admission.ts'
 import { freshUntil, judge, mayServeStale, restsUntil } from './freshness.ts'
 import type { FreshnessRules, TagClocks } from './freshness.ts'
 import { describeFailure, parseFailure, rememberedFailure } from './last-failure.ts'
-import { ManifestKeeper } from './manifest-keeper.ts'
-import type { ManifestKeeperGiven } from './manifest-keeper.ts'
+import type { ManifestKeeper, ManifestKeeperGiven } from './manifest-keeper.ts'
+import { Negatives } from './negatives.ts'
 import type { TagRecord } from './records.ts'
 
 /** A client waits at most so long for a name that was never seen (milliseconds). */
 const WITHIN = 12_000
 /** Where a stale manifest can stand in, the upstream has only so long to confirm it (milliseconds). */
 const CHECK_WITHIN = 5000
-/** "Not found" is believed for so long (milliseconds), and for so many references. */
-const NEGATIVE_TTL = 60_000
-const REFUSAL = 'repository'
-const MAX_NEGATIVES = 1000
 
 /** A manifest and how it was come by; `bytes` are left out when the caller has them. */
 export interface ServedManifest {
@@ -53,6 +48,7 @@ export type ManifestAnswer = LedgerAnswer | Refused
 /** What a ledger is given. */
 export interface LedgerGiven extends ManifestKeeperGiven {
   readonly client: UpstreamClient
+  readonly kept: ManifestKeeper
 }
 
 /** By which rules a tag is checked, and until when (milliseconds of the clock). */
@@ -65,21 +61,20 @@ interface CheckTerms {
 export class Ledger {
   readonly #given: LedgerGiven
   readonly #kept: ManifestKeeper
-  readonly #negatives = new Memory<true>(MAX_NEGATIVES)
-  /** That the whole repository is refused: every name in it would cost the same tokens and the same answer. */
-  readonly #refusal = new Memory<UpstreamFailure>(1)
+  readonly #negatives: Negatives
   readonly #flights = new Map<string, Promise<LedgerAnswer>>()
 
   constructor(given: LedgerGiven) {
     this.#given = given
-    this.#kept = new ManifestKeeper(given)
+    this.#kept = given.kept
+    this.#negatives = new Negatives(given.now)
   }
 
   /** The manifest that a tag points at: as stored while it is fresh, else as the upstream says, else stale. */
   async tag(tag: Tag, known: Digest | undefined): Promise<LedgerAnswer> {
     const { now } = this.#given
     const record = this.#given.records.tag(tag)
-    const negative = record === undefined ? this.#negative(tag) : undefined
+    const negative = record === undefined ? this.#negatives.of(tag) : undefined
     if (negative !== undefined) return { ok: false, failure: negative }
     const rules = this.#rules(tag)
     if (record !== undefined) {
@@ -94,6 +89,29 @@ export class Ledger {
       const stretched = await this.#stretched(clocks, rules)
       if (stretched !== undefined) return this.#serve(record, stretched, known)
     }
+    return this.#checked(tag, record, known)
+  }
+
+  /**
+   * Asks the upstream for a tag now, whatever is known of it, or waits for whoever is asking; where it cannot tell, what
+   * is stored may still be served. Without bytes.
+   */
+  async refresh(
+    tag: Tag,
+  ): Promise<{ readonly before: Digest | undefined; readonly answer: LedgerAnswer }> {
+    const record = this.#given.records.tag(tag)
+    const answer = await this.#checked(tag, record, undefined)
+    return { before: record?.digest, answer: answer.ok ? { ...answer, bytes: undefined } : answer }
+  }
+
+  /** What a check of a tag says, one for all who want it; else the tag as it is stored, if it may be stale. */
+  async #checked(
+    tag: Tag,
+    record: TagRecord | undefined,
+    known: Digest | undefined,
+  ): Promise<LedgerAnswer> {
+    const { now } = this.#given
+    const rules = this.#rules(tag)
     const answer = await this.#once(tag, () => this.#check(tag, record, rules))
     if (answer.ok) return withoutKnown(answer, known)
     // Stale is served per caller: one that has the bytes needs no storage for it.
@@ -116,7 +134,7 @@ export class Ledger {
 
   /** The manifest of a digest: as stored, for ever; else as the upstream has it. */
   async manifest(digest: Digest): Promise<LedgerAnswer> {
-    if (this.#negatives.get(digest, this.#given.now()) !== undefined) return notFound()
+    if (this.#negatives.isAbsent(digest)) return notFound()
     return this.#once(digest, async () => {
       try {
         return await this.#byDigest(digest)
@@ -132,25 +150,20 @@ export class Ledger {
    */
   async knownTag(tag: Tag, known: Digest | undefined): Promise<LedgerAnswer | undefined> {
     const record = this.#given.records.tag(tag)
-    if (record === undefined && this.#negative(tag) === undefined) return undefined
+    if (record === undefined && this.#negatives.of(tag) === undefined) return undefined
     return this.tag(tag, known)
   }
 
   /** As `manifest`, but `undefined` where nothing is known of the digest. */
   async knownManifest(digest: Digest): Promise<LedgerAnswer | undefined> {
     const record = this.#given.records.manifest(digest)
-    if (record === undefined && this.#negative(digest) === undefined) return undefined
+    if (record === undefined && this.#negatives.of(digest) === undefined) return undefined
     return this.manifest(digest)
   }
 
   /** The size of a blob according to the manifests seen (bytes). */
   sizeOf(digest: Digest): number | undefined {
     return this.#given.records.size(digest)
-  }
-
-  /** One more isolate has served this repository on that day. */
-  touch(day: number): void {
-    this.#given.records.touch(day)
   }
 
   async #check(
@@ -234,7 +247,7 @@ export class Ledger {
     const request = this.#request({ kind: 'digest', digest })
     const stored = await this.#kept.get(digest)
     if (stored !== undefined) return served(stored, 'hit', now())
-    const refusal = this.#refusal.get(REFUSAL, now())
+    const { refusal } = this.#negatives
     if (refusal !== undefined) throw new UpstreamError(refusal)
     const fetched = await fetchManifest(client, request, now)
     const isStored = await this.#keep(fetched)
@@ -243,8 +256,7 @@ export class Ledger {
   }
 
   async #keep(manifest: FetchedManifest): Promise<boolean> {
-    this.#negatives.delete(manifest.digest)
-    this.#refusal.delete(REFUSAL)
+    this.#negatives.forget(manifest.digest)
     return this.#kept.put(manifest)
   }
 
@@ -296,18 +308,8 @@ export class Ledger {
   }
 
   #failed(reference: Tag | Digest, failure: UpstreamFailure): LedgerAnswer {
-    const known = { size: 1, until: this.#given.now() + NEGATIVE_TTL }
-    if (failure.kind === 'not-found') this.#negatives.put(reference, true, known)
-    // An answer from memory is not news, and does not make it last longer.
-    const isOld = this.#refusal.get(REFUSAL, this.#given.now()) !== undefined
-    if (failure.kind === 'denied' && !isOld) this.#refusal.put(REFUSAL, failure, known)
+    this.#negatives.note(reference, failure)
     return { ok: false, failure }
-  }
-
-  #negative(reference: Tag | Digest): UpstreamFailure | undefined {
-    const { now } = this.#given
-    if (this.#negatives.get(reference, now()) !== undefined) return { kind: 'not-found' }
-    return this.#refusal.get(REFUSAL, now())
   }
 
   #rules(tag: Tag): FreshnessRules {

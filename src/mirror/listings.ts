@@ -101,6 +101,12 @@ export class Listings {
     })
   }
 
+  /** Forgets every list that was kept. */
+  clear(): void {
+    this.#tags.clear()
+    this.#referrers.clear()
+  }
+
   /** As `tags`, but `undefined` where only the upstream can tell; while it is `isClosed`, what is known stands in. */
   knownTags(page: Page, isClosed = false): KnownListing<string> {
     const key = keyOf(page)

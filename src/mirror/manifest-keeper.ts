@@ -3,15 +3,15 @@
 // nothing.
 
 import type { Digest } from '../oci/digest.ts'
-import type { Tag } from '../oci/reference.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
 import type { Defer, Log, Now } from '../seams.ts'
 import type { Hints } from '../storage/hints.ts'
 import { canonicalName, mirroredManifestKey } from '../storage/keys.ts'
 import type { MirroredName } from '../storage/keys.ts'
 import type { ManifestStore } from '../storage/manifests.ts'
 import { Memory } from '../storage/memory.ts'
-import type { RepositoryMarkers } from '../storage/repositories.ts'
 import type { FetchedManifest, Manifest } from '../upstream/manifests.ts'
+import type { Marker } from './marker.ts'
 import { storing } from './output.ts'
 import { PATIENCE } from './patience.ts'
 import type { Records } from './records.ts'
@@ -30,11 +30,17 @@ export interface ManifestKeeperGiven {
   readonly name: MirroredName
   readonly records: Records
   readonly manifests: ManifestStore
-  readonly markers: RepositoryMarkers
+  readonly marker: Marker
   readonly hints: Hints
   readonly now: Now
   readonly defer: Defer
   readonly log: Log
+}
+
+/** A tag or manifest whose rows are gone, and whose hint and bytes are to be deleted. */
+export interface Deletion {
+  readonly reference: Reference
+  readonly isHinted: boolean
 }
 
 /** Keeps the manifests of one repository. */
@@ -42,8 +48,10 @@ export class ManifestKeeper {
   readonly #given: ManifestKeeperGiven
   readonly #memory = new Memory<Manifest>(MEMORY)
   readonly #writes = new Map<Digest, Promise<boolean>>()
-  /** The marker being written, or written by this object. */
-  #marking: Promise<void> | undefined
+  /** Bytes that are being deleted. */
+  readonly #deletions = new Map<Digest, Promise<unknown>>()
+  /** What KV is being told. */
+  readonly #hinting = new Set<Promise<void>>()
 
   constructor(given: ManifestKeeperGiven) {
     this.#given = given
@@ -60,6 +68,8 @@ export class ManifestKeeper {
   /** Stores bytes first, then the row that points at them. Tells whether that was possible. */
   async put(manifest: FetchedManifest): Promise<boolean> {
     const { digest } = manifest
+    // Bytes that are deleted after they were written again would leave a row without any.
+    await this.#deletions.get(digest)
     if (this.#isStored(manifest)) return true
     const running = this.#writes.get(digest)
     if (running !== undefined) return running
@@ -70,22 +80,84 @@ export class ManifestKeeper {
 
   /** Tells KV of a stored manifest, once an hour. */
   hint(manifest: Manifest): void {
-    const { records, hints, name, defer, now } = this.#given
-    if (now() - (records.manifest(manifest.digest)?.hintedAt ?? 0) < HINT_TTL) return
+    const { records, hints, name, now } = this.#given
+    const record = records.manifest(manifest.digest)
+    // It may have been forgotten while it was read.
+    if (record === undefined || now() - record.hintedAt < HINT_TTL) return
     records.hintManifest(manifest.digest, now())
-    defer(hints.putManifest(name, { ...manifest, verifiedAt: now() }))
+    this.#tell(hints.putManifest(name, { ...manifest, verifiedAt: now() }))
   }
 
   /** Tells KV what a tag points at, when that has changed and once an hour. */
   hintTag(tag: Tag, manifest: Manifest, verifiedAt: number): void {
-    const { records, hints, name, defer } = this.#given
+    const { records, hints, name } = this.#given
     const record = records.tag(tag)
+    if (record === undefined) return
     const isCurrent =
-      record?.hintedDigest === manifest.digest && verifiedAt - record.hintedAt < HINT_TTL
+      record.hintedDigest === manifest.digest && verifiedAt - record.hintedAt < HINT_TTL
     if (isCurrent) return
     records.hintTag(tag, manifest.digest, verifiedAt)
-    defer(hints.putTag(name, tag, { ...manifest, verifiedAt }))
+    this.#tell(hints.putTag(name, tag, { ...manifest, verifiedAt }))
     this.hint(manifest)
+  }
+
+  /**
+   * Deletes the hints, and then the bytes, of tags and manifests whose rows are gone. Those of which it is certain that
+   * nothing is left, or that were stored again meanwhile.
+   */
+  async delete(deletions: readonly Deletion[]): Promise<readonly (Tag | Digest)[]> {
+    const digests = deletions.flatMap(({ reference }) =>
+      reference.kind === 'digest' ? [reference.digest] : [],
+    )
+    for (const digest of digests) this.#memory.delete(digest)
+    // What was begun before must not come after.
+    await Promise.allSettled([
+      ...this.#hinting,
+      ...digests.flatMap((digest) => this.#writes.get(digest) ?? []),
+    ])
+    const isForgotten = await Promise.all(deletions.map((each) => this.#deleteHint(each)))
+    const isGone = await this.#deleteBytes(digests)
+    return deletions
+      .filter(
+        ({ reference }, index) =>
+          isForgotten[index] === true && (isGone || reference.kind === 'tag'),
+      )
+      .map(({ reference }) => (reference.kind === 'tag' ? reference.tag : reference.digest))
+  }
+
+  async #deleteHint({ reference, isHinted }: Deletion): Promise<boolean> {
+    const { name, hints } = this.#given
+    if (!isHinted) return true
+    return reference.kind === 'tag'
+      ? hints.deleteTag(name, reference.tag)
+      : hints.deleteManifest(name, reference.digest)
+  }
+
+  async #deleteBytes(digests: readonly Digest[]): Promise<boolean> {
+    const { records, name, manifests, log } = this.#given
+    const gone = digests.filter(
+      (digest) => records.manifest(digest) === undefined && !this.#writes.has(digest),
+    )
+    if (gone.length === 0) return true
+    const keys = gone.map((digest) => mirroredManifestKey(name, digest))
+    const deleted = storing(manifests.delete(keys), PATIENCE.storage).then(
+      () => true,
+      (error: unknown) => {
+        log('manifest-delete-failed', { repository: canonicalName(name), reason: String(error) })
+        return false
+      },
+    )
+    for (const digest of gone) this.#deletions.set(digest, deleted)
+    const isGone = await deleted
+    for (const digest of gone) this.#deletions.delete(digest)
+    return isGone
+  }
+
+  /** Nobody waits for it, except who deletes it. */
+  #tell(hint: Promise<void>): void {
+    const told = hint.finally(() => this.#hinting.delete(told))
+    this.#hinting.add(told)
+    this.#given.defer(told)
   }
 
   /** Whether it was stored and this object has seen its bytes there: a row alone may point at lost ones. */
@@ -96,21 +168,27 @@ export class ManifestKeeper {
   }
 
   async #write(manifest: FetchedManifest): Promise<boolean> {
+    const { marker, records, now } = this.#given
     const { digest, mediaType, bytes } = manifest
+    let isLate = false
+    const stored = marker.during(async () => {
+      await this.#store(manifest)
+      // Whoever waited for it has said that it was not stored.
+      if (!isLate) records.putManifest(manifest, now())
+    })
     try {
-      await storing(this.#store(manifest), WRITE_WITHIN)
-      this.#given.records.putManifest(manifest)
+      await storing(stored, WRITE_WITHIN)
       this.#hold({ digest, mediaType, bytes })
       return true
     } catch (error) {
+      isLate = true
       this.#logFailure('manifest-write-failed', digest, error)
       return false
     }
   }
 
   async #store({ digest, mediaType, bytes }: Manifest): Promise<void> {
-    const { manifests, records, name } = this.#given
-    if (records.isEmpty) await this.#mark()
+    const { manifests, name } = this.#given
     const key = mirroredManifestKey(name, digest)
     try {
       await manifests.put(key, digest, { bytes, mediaType })
@@ -121,26 +199,17 @@ export class ManifestKeeper {
     }
   }
 
-  /** Writes the marker once, for however many first manifests come together. */
-  #mark(): Promise<void> {
-    const { markers, name } = this.#given
-    this.#marking ??= storing(markers.mark('mirrored', canonicalName(name)), WRITE_WITHIN).catch(
-      (error: unknown) => {
-        this.#marking = undefined
-        throw error
-      },
-    )
-    return this.#marking
-  }
-
   async #read(digest: Digest): Promise<Manifest | undefined> {
-    const { manifests, name, now } = this.#given
+    const { manifests, records, name, now } = this.#given
     const held = this.#memory.get(digest, now())
     if (held !== undefined) return held
     try {
       const read = manifests.get(mirroredManifestKey(name, digest), digest)
       const stored = await storing(read, PATIENCE.lookup)
-      return stored && this.#hold({ digest, ...stored })
+      if (stored === undefined) return undefined
+      const manifest = { digest, ...stored }
+      // What was forgotten while it was read is not remembered.
+      return records.manifest(digest) === undefined ? manifest : this.#hold(manifest)
     } catch (error) {
       this.#logFailure('manifest-read-failed', digest, error)
       return undefined

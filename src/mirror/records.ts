@@ -1,29 +1,21 @@
-// The rows of one mirrored repository, in the SQLite of its `MirrorLedger`. The schema is made before the
-// first row and not earlier: reading an empty object leaves no trace of a name that somebody guessed.
+// The rows by which one mirrored repository is served: its tags, its manifests and what they name.
 
 import type { Descriptor } from '../oci/descriptor.ts'
+import { parseDigest } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
+import { formatPlatform } from '../oci/platform.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { FetchedManifest } from '../upstream/manifests.ts'
 import type { TagClocks } from './freshness.ts'
+import { nullableText, text } from './rows.ts'
+import type { Rows } from './rows.ts'
 
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS tags (
-    tag TEXT PRIMARY KEY, digest TEXT NOT NULL, verified_at INTEGER NOT NULL, tried_at INTEGER NOT NULL,
-    is_guess INTEGER NOT NULL DEFAULT 0, failure TEXT, hinted_digest TEXT, hinted_at INTEGER NOT NULL DEFAULT 0
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS manifests (
-    digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, hinted_at INTEGER NOT NULL DEFAULT 0
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS descriptors (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS referrers (
-    subject TEXT NOT NULL, digest TEXT NOT NULL, descriptor TEXT NOT NULL, PRIMARY KEY (subject, digest)
-  ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS accesses (day INTEGER PRIMARY KEY, isolates INTEGER NOT NULL);
-`
+/** A hostile manifest of 4 MiB names tens of thousands; a real one a few dozen, or some hundreds. */
+const MAX_CHILDREN = 4096
 
-/** A hostile manifest of 4 MiB names tens of thousands; a real one a few dozen. */
-const MAX_DESCRIPTORS = 512
+/** Media types of layers and configs; any other in an index is taken for that of a manifest. */
+const BLOB_TYPE =
+  /^application\/vnd\.(?:oci\.image\.(?:layer\.|config[.+])|oci\.empty\.|docker\.image\.rootfs\.|docker\.container\.image\.|buildkit\.cacheconfig\.)|\.layer\.|[.+](?:tar|gzip|zstd)$|^application\/octet-stream$/
 
 /**
  * A tag as it was last seen. `failure` is the reason of the last failed check (JSON of an `UpstreamFailure`).
@@ -37,30 +29,30 @@ export interface TagRecord extends TagClocks {
   readonly hintedAt: number
 }
 
-/** Days since the epoch: the unit in which accesses are counted. */
-export function dayOf(now: number): number {
-  return Math.floor(now / (24 * 60 * 60 * 1000))
+/** What a manifest says that is not needed to serve it. */
+interface Child {
+  readonly digest: Digest
+  readonly size: number
+  readonly kind: 'manifest' | 'blob'
+  readonly platform: string | undefined
 }
 
 /** Reads and writes the rows. */
 export class Records {
-  readonly #sql: SqlStorage
-  #isReady: boolean | undefined
+  readonly #rows: Rows
 
-  constructor(sql: SqlStorage) {
-    this.#sql = sql
+  constructor(rows: Rows) {
+    this.#rows = rows
   }
 
-  /** Whether this repository has ever had a row. */
+  /** Whether this repository has no rows, and never had any since it was last forgotten. */
   get isEmpty(): boolean {
-    this.#isReady ??=
-      this.#sql.exec(`SELECT name FROM sqlite_master WHERE name = 'tags'`).toArray().length > 0
-    return !this.#isReady
+    return this.#rows.isEmpty
   }
 
   /** A tag's row. */
   tag(tag: Tag): TagRecord | undefined {
-    const row = this.#rows('SELECT * FROM tags WHERE tag = ?', tag)[0]
+    const row = this.#rows.read('SELECT * FROM tags WHERE tag = ?', tag)[0]
     if (row === undefined) return undefined
     return {
       // Only verified digests are written.
@@ -76,12 +68,12 @@ export class Records {
 
   /** All tags that are known here, in ASCII order. */
   tags(): string[] {
-    return this.#rows('SELECT tag FROM tags ORDER BY tag').map((row) => text(row['tag']))
+    return this.#rows.read('SELECT tag FROM tags ORDER BY tag').map((row) => text(row['tag']))
   }
 
   /** The upstream has confirmed that `tag` points at `digest`. */
   verifyTag(tag: Tag, digest: Digest, now: number): void {
-    this.#write(
+    this.#rows.write(
       `INSERT INTO tags (tag, digest, verified_at, tried_at) VALUES (?1, ?2, ?3, ?3)
        ON CONFLICT (tag) DO UPDATE SET digest = ?2, verified_at = ?3, tried_at = ?3, is_guess = 0, failure = NULL`,
       tag,
@@ -92,7 +84,7 @@ export class Records {
 
   /** While the upstream failed so, an alternate said that `tag` points at `digest`. */
   guessTag(tag: Tag, digest: Digest, at: { readonly now: number; readonly failure: string }): void {
-    this.#write(
+    this.#rows.write(
       `INSERT INTO tags (tag, digest, verified_at, tried_at, is_guess, failure) VALUES (?1, ?2, ?3, ?3, 1, ?4)
        ON CONFLICT (tag) DO UPDATE
        SET digest = ?2, verified_at = ?3, tried_at = ?3, is_guess = 1, failure = ?4`,
@@ -105,87 +97,126 @@ export class Records {
 
   /** A check of `tag` has failed. */
   tryTag(tag: Tag, failure: string, now: number): void {
-    this.#write('UPDATE tags SET tried_at = ?, failure = ? WHERE tag = ?', now, failure, tag)
+    this.#rows.change('UPDATE tags SET tried_at = ?, failure = ? WHERE tag = ?', now, failure, tag)
   }
 
   /** The upstream no longer has `tag`. */
   deleteTag(tag: Tag): void {
-    if (!this.isEmpty) this.#write('DELETE FROM tags WHERE tag = ?', tag)
+    this.#rows.change('DELETE FROM tags WHERE tag = ?', tag)
   }
 
   /** KV has been given the tag's digest. */
   hintTag(tag: Tag, digest: Digest, now: number): void {
-    this.#write('UPDATE tags SET hinted_digest = ?, hinted_at = ? WHERE tag = ?', digest, now, tag)
+    this.#rows.change(
+      'UPDATE tags SET hinted_digest = ?, hinted_at = ? WHERE tag = ?',
+      digest,
+      now,
+      tag,
+    )
   }
 
   /** The media type of a stored manifest, and when KV was given it. */
   manifest(digest: Digest): { readonly mediaType: string; readonly hintedAt: number } | undefined {
-    const row = this.#rows('SELECT * FROM manifests WHERE digest = ?', digest)[0]
+    const row = this.#rows.read('SELECT * FROM manifests WHERE digest = ?', digest)[0]
     if (row === undefined) return undefined
     return { mediaType: text(row['media_type']), hintedAt: Number(row['hinted_at']) }
   }
 
-  /** A manifest's bytes have been stored; its descriptors tell the sizes of blobs, and whose referrer it is. */
-  putManifest(manifest: FetchedManifest): void {
-    const { digest, mediaType, document } = manifest
-    this.#write(
-      `INSERT INTO manifests (digest, media_type) VALUES (?1, ?2)
-       ON CONFLICT (digest) DO UPDATE SET media_type = ?2`,
-      digest,
-      mediaType,
-    )
-    for (const descriptor of document.descriptors.slice(0, MAX_DESCRIPTORS)) {
-      this.#write(
-        'INSERT OR REPLACE INTO descriptors VALUES (?, ?)',
-        descriptor.digest,
-        descriptor.size,
+  /** A manifest's bytes have been stored; what it says of itself and of what it names is kept for those who ask. */
+  putManifest(manifest: FetchedManifest, now: number): void {
+    const { digest, mediaType } = manifest
+    this.#rows.atomically(() => {
+      this.#rows.write(
+        `INSERT INTO manifests (digest, media_type, first_seen) VALUES (?1, ?2, ?3)
+         ON CONFLICT (digest) DO UPDATE SET media_type = ?2`,
+        digest,
+        mediaType,
+        now,
       )
-    }
-    if (document.subject === undefined) return
-    const descriptor = JSON.stringify(referrerOf(manifest))
-    this.#write(
-      'INSERT OR REPLACE INTO referrers VALUES (?, ?, ?)',
-      document.subject,
-      digest,
-      descriptor,
-    )
+      this.#rows.change('DELETE FROM deletions WHERE reference = ?', digest)
+      this.#describe(manifest)
+    })
+  }
+
+  /** What was stored by an older release says the same of itself, if it still is stored. */
+  describe(manifest: FetchedManifest): void {
+    if (this.manifest(manifest.digest) === undefined) return
+    this.#rows.atomically(() => this.#describe(manifest))
   }
 
   /** KV has been given the manifest. */
   hintManifest(digest: Digest, now: number): void {
-    this.#write('UPDATE manifests SET hinted_at = ? WHERE digest = ?', now, digest)
+    this.#rows.change('UPDATE manifests SET hinted_at = ? WHERE digest = ?', now, digest)
   }
 
   /** The size that some manifest states for a blob. */
   size(digest: Digest): number | undefined {
-    const row = this.#rows('SELECT size FROM descriptors WHERE digest = ?', digest)[0]
+    const row = this.#rows.read(
+      `SELECT size FROM children WHERE digest = ?1
+       UNION ALL SELECT size FROM descriptors WHERE digest = ?1 LIMIT 1`,
+      digest,
+    )[0]
     return row === undefined ? undefined : Number(row['size'])
   }
 
   /** The known manifests whose subject is `digest`. */
   referrers(digest: Digest): Descriptor[] {
-    const rows = this.#rows('SELECT descriptor FROM referrers WHERE subject = ?', digest)
+    const rows = this.#rows.read('SELECT descriptor FROM referrers WHERE subject = ?', digest)
     return rows.map((row) => JSON.parse(text(row['descriptor'])) as Descriptor)
   }
 
-  /** One more isolate has served this repository on that day. */
-  touch(day: number): void {
-    if (this.isEmpty) return
-    this.#write(
-      `INSERT INTO accesses VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET isolates = isolates + 1`,
-      day,
+  #describe(manifest: FetchedManifest): void {
+    const { digest, bytes, document } = manifest
+    const { artifactType, subject } = document
+    this.#rows.change(
+      'UPDATE manifests SET size = ?, artifact_type = ?, subject = ? WHERE digest = ?',
+      bytes.byteLength,
+      artifactType ?? null,
+      subject ?? null,
+      digest,
+    )
+    this.#rows.change('DELETE FROM children WHERE manifest = ?', digest)
+    for (const child of childrenOf(manifest)) {
+      this.#rows.write(
+        `INSERT OR IGNORE INTO children (manifest, digest, size, kind, platform) VALUES (?, ?, ?, ?, ?)`,
+        digest,
+        child.digest,
+        child.size,
+        child.kind,
+        child.platform ?? null,
+      )
+    }
+    if (subject === undefined) return
+    this.#rows.write(
+      'INSERT OR REPLACE INTO referrers (subject, digest, descriptor) VALUES (?, ?, ?)',
+      subject,
+      digest,
+      JSON.stringify(referrerOf(manifest)),
     )
   }
+}
 
-  #rows(query: string, ...bindings: (string | number)[]): Record<string, SqlStorageValue>[] {
-    return this.isEmpty ? [] : this.#sql.exec(query, ...bindings).toArray()
-  }
+/** What a manifest is made of, as far as it could be stored here. */
+function childrenOf({ document }: FetchedManifest): readonly Child[] {
+  const { manifests, blobs } = document.contents
+  return [
+    ...manifests.map((each) => childOf(each, isBlobType(each.mediaType) ? 'blob' : 'manifest')),
+    ...blobs.map((each) => childOf(each, 'blob')),
+  ]
+    .filter((child) => child !== undefined)
+    .slice(0, MAX_CHILDREN)
+}
 
-  #write(query: string, ...bindings: (string | number)[]): void {
-    if (this.isEmpty) this.#sql.exec(SCHEMA)
-    this.#isReady = true
-    this.#sql.exec(query, ...bindings)
-  }
+function childOf(descriptor: Descriptor, kind: Child['kind']): Child | undefined {
+  const digest = parseDigest(descriptor.digest)
+  if (digest === undefined) return undefined
+  const { size } = descriptor
+  return { digest, size, kind, platform: formatPlatform(descriptor['platform']) }
+}
+
+/** Build caches list layers and a config where an index lists manifests (BuildKit, `type=registry`). */
+function isBlobType(mediaType: string): boolean {
+  return BLOB_TYPE.test(mediaType.toLowerCase())
 }
 
 /** distribution-spec v1.1.1, "Listing Referrers": what a referrer's descriptor carries. */
@@ -198,13 +229,4 @@ function referrerOf({ digest, mediaType, bytes, document }: FetchedManifest): De
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
   }
-}
-
-/** A column that is declared TEXT NOT NULL. */
-function text(value: SqlStorageValue | undefined): string {
-  return typeof value === 'string' ? value : ''
-}
-
-function nullableText(value: SqlStorageValue | undefined): string | null {
-  return typeof value === 'string' ? value : null
 }

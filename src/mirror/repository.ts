@@ -11,7 +11,6 @@ import type { Hints, ManifestHint } from '../storage/hints.ts'
 import { canonicalName } from '../storage/keys.ts'
 import type { MirroredName } from '../storage/keys.ts'
 import type { ManifestStore } from '../storage/manifests.ts'
-import type { Memory } from '../storage/memory.ts'
 import type { UpstreamClient } from '../upstream/client.ts'
 import { failureOf } from '../upstream/error.ts'
 import { fetchManifest } from '../upstream/manifests.ts'
@@ -24,17 +23,15 @@ import type { LedgerAnswer, ManifestAnswer, ServedManifest } from './ledger.ts'
 import { KeptManifests } from './kept-manifests.ts'
 import { Listings } from './listings.ts'
 import type { KnownListing, ListingAnswer } from './listings.ts'
+import { NearManifests } from './near-manifests.ts'
+import type { KnownPurges, ManifestMemory } from './near-manifests.ts'
 import { LATE, within } from './patience.ts'
-import { dayOf } from './records.ts'
 import type { TagRecord } from './records.ts'
 
-/** An isolate repeats what it knows of a tag for so long without asking anybody (milliseconds). */
-const TAG_MEMORY = 60_000
 /** A request that asks alone waits so long for the upstream (milliseconds). */
 const WITHIN = 12_000
 /** A ledger that has not answered by then counts as away: longer than it waits for the upstream (milliseconds). */
 const LEDGER_WITHIN = 20_000
-const DAY = 24 * 60 * 60 * 1000
 /** What a request knows of a repository whose ledger is away. */
 const NO_RECORDS = { isEmpty: true, tags: () => [], referrers: () => [] }
 
@@ -59,13 +56,6 @@ export interface LedgerStub {
   tags(name: MirroredName, page: Page): Promise<ListingAnswer<string>>
   referrers(name: MirroredName, digest: Digest): Promise<ListingAnswer<Descriptor>>
   size(name: MirroredName, digest: Digest): Promise<number | undefined>
-  touch(name: MirroredName, day: number): Promise<void>
-}
-
-/** Manifests that an isolate has served, and the days on which it has served a repository. */
-export interface MirrorMemory {
-  readonly manifests: Memory<ServedManifest>
-  readonly touched: Memory<true>
 }
 
 /** A question for the ledger: as it can answer it from what is known, and as it asks the upstream. */
@@ -82,12 +72,14 @@ export interface MirroredRepositoryGiven {
   readonly ledger: () => LedgerStub
   readonly hints: Hints
   readonly manifests: ManifestStore
-  readonly memory: MirrorMemory
+  readonly memory: ManifestMemory
   readonly blobs: () => MirroredBlobs
   /** Of the one request that this is for. */
   readonly admit: Admit
   /** What the upstream may be asked for; of `none`, `admit` says so too. Never rejects. */
   readonly contact: () => Promise<'all' | 'unknown' | 'none'>
+  /** What was purged; a promise only where somebody has to be asked. Never rejects. */
+  readonly purges: () => KnownPurges | undefined | Promise<KnownPurges | undefined>
   readonly seams: Seams
 }
 
@@ -96,11 +88,13 @@ export class MirroredRepository {
   readonly #given: MirroredRepositoryGiven
   readonly #canonical: string
   readonly #admission: RequestAdmission
+  readonly #near: NearManifests
 
   constructor(given: MirroredRepositoryGiven) {
     this.#given = given
     this.#canonical = canonicalName(given.name)
     this.#admission = new RequestAdmission(given.admit)
+    this.#near = new NearManifests({ ...given, now: given.seams.now })
   }
 
   /** Its blobs. */
@@ -110,12 +104,7 @@ export class MirroredRepository {
 
   /** The manifest of a reference. At most one KV read once an isolate, KV or the ledger knows it. */
   async manifest(reference: Reference): Promise<ManifestAnswer> {
-    const answer =
-      reference.kind === 'tag'
-        ? await this.#tag(reference.tag)
-        : await this.#digest(reference.digest)
-    if (answer.ok) this.#touch()
-    return answer
+    return reference.kind === 'tag' ? this.#tag(reference.tag) : this.#digest(reference.digest)
   }
 
   /** One page of tags. */
@@ -139,30 +128,33 @@ export class MirroredRepository {
   }
 
   async #tag(tag: Tag): Promise<ManifestAnswer> {
-    const { memory, hints, name, seams } = this.#given
-    const key = `${this.#canonical}:${tag}`
-    const held = memory.manifests.get(key, seams.now())
-    if (held !== undefined) return held
+    const { hints, name, seams } = this.#given
+    const key = `:${tag}`
+    const near = await this.#near.look(key, () => hints.getTag(name, tag))
+    if (near.held !== undefined) return near.held
+    const { hint } = near
     const rules = this.#rules(tag)
-    const hint = await hints.getTag(name, tag)
     if (hint !== undefined && seams.now() - hint.verifiedAt < rules.ttl) {
-      return this.#hold(key, fromHint(hint, { outcome: 'hit', until: hint.verifiedAt + rules.ttl }))
+      return this.#near.hold(
+        key,
+        fromHint(hint, { outcome: 'hit', until: hint.verifiedAt + rules.ttl }),
+      )
     }
     const answer =
       (await this.#unchecked(tag, hint, rules)) ?? (await this.#askLedger(tag, hint, rules))
-    return answer.ok ? this.#hold(key, answer) : answer
+    return answer.ok ? this.#near.hold(key, answer) : answer
   }
 
   async #digest(digest: Digest): Promise<ManifestAnswer> {
-    const { memory, hints, name, seams } = this.#given
-    const key = `${this.#canonical}@${digest}`
-    const held = memory.manifests.get(key, seams.now())
-    if (held !== undefined) return held
-    const hint = await hints.getManifest(name, digest)
+    const { hints, name } = this.#given
+    const key = `@${digest}`
+    const near = await this.#near.look(key, () => hints.getManifest(name, digest))
+    if (near.held !== undefined) return near.held
+    const { hint } = near
     if (hint !== undefined)
-      return this.#hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
+      return this.#near.hold(key, fromHint(hint, { outcome: 'hit', until: Infinity }))
     const answer = (await this.#closed(digest)) ?? (await this.#askLedgerForDigest(digest))
-    return answer.ok ? this.#hold(key, answer) : answer
+    return answer.ok ? this.#near.hold(key, answer) : answer
   }
 
   /** A tag that is not to be checked, as it is kept here; `undefined`: the upstream may be asked. */
@@ -281,31 +273,6 @@ export class MirroredRepository {
   /** Asks the ledger, twice where it does not know. @throws when it is away, or both take too long. */
   #ask<Answer>({ known, anew }: Question<Answer>): Promise<Answer | Refused> {
     return inTime(this.#admission.ask(known, anew))
-  }
-
-  /** Keeps an answer for the isolate's next request, a tag for a minute at most; repeated, it is a hit. */
-  #hold(key: string, answer: ServedManifest): ServedManifest {
-    const { memory, seams } = this.#given
-    const { digest, bytes } = answer
-    if (bytes === undefined) return answer
-    const repeated = answer.outcome === 'stale' ? answer : { ...answer, outcome: 'hit' as const }
-    const size = bytes.byteLength
-    const byDigest = { ...repeated, outcome: 'hit' as const, until: Infinity, warning: undefined }
-    memory.manifests.put(`${this.#canonical}@${digest}`, byDigest, { size, until: Infinity })
-    if (key.endsWith(`@${digest}`)) return answer
-    const until = Math.min(answer.until, seams.now() + TAG_MEMORY)
-    memory.manifests.put(key, repeated, { size, until })
-    return answer
-  }
-
-  /** Last access, once per isolate, repository and day. */
-  #touch(): void {
-    const { memory, ledger, name, seams } = this.#given
-    const day = dayOf(seams.now())
-    const key = `${day}/${this.#canonical}`
-    if (memory.touched.get(key, seams.now()) !== undefined) return
-    memory.touched.put(key, true, { size: 1, until: (day + 1) * DAY })
-    seams.defer(inTime(ledger().touch(name, day)))
   }
 
   #rules(tag: Tag): FreshnessRules {

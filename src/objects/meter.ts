@@ -2,8 +2,9 @@
 // own: a wrong setting loses no count.
 
 import { DurableObject } from 'cloudflare:workers'
-import type { Hour, Meter as MeterState, Totals } from '../meter/meter.ts'
+import type { Hour, Meter as MeterState, Scrape } from '../meter/meter.ts'
 import type { Delivery } from '../meter/outbox.ts'
+import type { StorageFigures } from '../meter/storage.ts'
 import { openMeter } from '../services/meter.ts'
 
 /** What is counted: one object for the deployment. */
@@ -14,12 +15,20 @@ export class Meter extends DurableObject<Env> {
     this.#open().handOver(delivery)
   }
 
-  scrape(delivery: Delivery): Totals {
+  scrape(delivery: Delivery): Scrape {
     return this.#open().scrape(delivery)
   }
 
   hours(): readonly Hour[] {
     return this.#open().hours()
+  }
+
+  measured(figures: StorageFigures): void {
+    this.#open().measured(figures)
+  }
+
+  storage(): StorageFigures | undefined {
+    return this.#open().storage()
   }
 
   #open(): MeterState {

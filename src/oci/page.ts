@@ -71,6 +71,17 @@ export function compareASCII(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
+/**
+ * After which name to go on where only names that begin in one of these ways count: where none that follows could, the
+ * place before the next beginning, and nowhere if there is none. No character of a name is greater than `~`.
+ */
+export function skipTo(after: string, beginnings: readonly string[]): string | undefined {
+  if (beginnings.some((beginning) => after.startsWith(beginning))) return after
+  const [next] = beginnings.filter((each) => each > after).toSorted(compareASCII)
+  const last = next?.charCodeAt(next.length - 1)
+  return last === undefined ? undefined : `${next?.slice(0, -1)}${String.fromCharCode(last - 1)}~`
+}
+
 function parseCount(text: string): number {
   const count = Number(text)
   if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(count)) {

@@ -3,9 +3,12 @@
 
 import type { Account } from '../auth/account.ts'
 import { Authority, SNAPSHOT_AGE } from '../auth/authority.ts'
-import type { AuditEntry, AuthorityStorage, Snapshot } from '../auth/authority.ts'
+import type { AuditEntry, AuditPage, AuthorityStorage, Deed, Snapshot } from '../auth/authority.ts'
 import { readDocuments } from '../auth/issuer-keys.ts'
+import type { AuthorityDump, AuthorityRestored } from '../auth/keeping.ts'
 import { OIDC } from '../auth/oidc.ts'
+import type { Pin } from '../auth/pins.ts'
+import type { Purges } from '../auth/purges.ts'
 import { contactOf } from '../auth/switches.ts'
 import type { Contact, Switches } from '../auth/switches.ts'
 import { verifyAccess } from '../auth/token.ts'
@@ -15,6 +18,7 @@ import type { Outbound } from '../outbound.ts'
 import type { Seams } from '../seams.ts'
 import { inTime } from '../storage/in-time.ts'
 import { Memory } from '../storage/memory.ts'
+import { versionedKeys } from '../storage/versioned-keys.ts'
 
 /** While the object is away, what was last known of it counts for so long (milliseconds). */
 const MAX_SNAPSHOT_AGE = 10 * 60 * 1000
@@ -45,6 +49,9 @@ export interface AccessMemory {
   changes: number
   /** What was last known to be switched, whatever its age. */
   switches: Switches
+  /** What was last known to be purged, and when somebody last began to ask for that (milliseconds). */
+  purges: Purges | undefined
+  purgesAskedAt: number
   /** Access tokens that were verified with the keys of a snapshot, and are shown again with each request of a pull. */
   readonly tokens: WeakMap<Snapshot, Memory<AccessClaims>>
   oidc: OIDC | undefined
@@ -61,7 +68,17 @@ export interface AuthorityStub {
   list(): Promise<readonly Omit<Account, 'secretHash'>[]>
   revoke(name: string, by: string): Promise<boolean>
   rotate(name: string, by: string): Promise<Awaited<ReturnType<Authority['rotate']>>>
+  purged(scope: string, at?: number): Promise<number>
+  pins(): Promise<readonly Pin[]>
+  /** `undefined`: there are too many. */
+  pin(pin: Pick<Pin, 'image' | 'platforms'>, by: string): Promise<Pin | undefined>
+  unpin(image: string, by: string): Promise<boolean>
+  restorePins(pins: readonly Pin[]): Promise<void>
+  dump(): Promise<AuthorityDump>
+  restore(dump: AuthorityDump, by: string): Promise<AuthorityRestored>
+  note(what: Deed, name: string, by: string): Promise<void>
   audit(): Promise<readonly AuditEntry[]>
+  auditPage(before: number | undefined, limit: number): Promise<AuditPage>
 }
 
 /** What limits ask: whether a client may go on. */
@@ -129,6 +146,7 @@ export class AccessServices {
       if (changes === memory.changes) {
         memory.snapshot = { value, readAt: seams.now() }
         memory.switches = value.switches
+        memory.purges = value.purges
       }
       return value
     } catch (error) {
@@ -145,7 +163,27 @@ export class AccessServices {
    */
   async switches(): Promise<Switches> {
     const { seams, memory } = this.#given
-    if (seams.now() - memory.failedAt < SWITCH_REST) return memory.switches
+    if (seams.now() - memory.failedAt >= SWITCH_REST) await this.#look()
+    return memory.switches
+  }
+
+  /**
+   * What was purged, by the rules for what is switched; every request for a mirrored manifest has to know it, so while
+   * one asks, the others go on with what is known. `undefined`: nothing ever was known. Never rejects.
+   */
+  purges(): Purges | undefined | Promise<Purges | undefined> {
+    const { seams, memory } = this.#given
+    const now = seams.now()
+    const age = now - (memory.snapshot?.readAt ?? -Infinity)
+    const isAsked = now - memory.purgesAskedAt < SWITCH_WITHIN
+    const isKnown = age < SWITCH_AGE || (isAsked && age < SWITCH_AGE + SWITCH_WITHIN)
+    if (isKnown || now - memory.failedAt < SWITCH_REST) return memory.purges
+    memory.purgesAskedAt = now
+    return this.#look().then(() => memory.purges)
+  }
+
+  async #look(): Promise<void> {
+    const { seams, memory } = this.#given
     try {
       await inTime(this.#snapshot(SWITCH_AGE), SWITCH_WITHIN, 'the authority is slow')
     } catch (error) {
@@ -153,7 +191,6 @@ export class AccessServices {
       memory.failedAt = seams.now()
       seams.log('authority-away', { reason: String(error) })
     }
-    return memory.switches
   }
 
   /** What the upstream of a host may be asked for now. Never rejects. */
@@ -240,11 +277,12 @@ export class AccessServices {
 
 /** The state behind an `Authority`. */
 export function openAuthority(storage: DurableObjectStorage, seams: Seams): Authority {
+  const kv = versionedKeys(storage.kv, { version: 1, newer: 'refuse' })
   const kept: AuthorityStorage = {
-    get: (key) => storage.kv.get(key),
-    put: (key, value) => storage.kv.put(key, value),
-    delete: (key) => void storage.kv.delete(key),
-    list: (prefix) => storage.kv.list({ prefix }),
+    get: (key) => kv.get(key),
+    put: (key, value) => kv.put(key, value),
+    delete: (key) => void kv.delete(key),
+    list: (prefix) => kv.list({ prefix }),
   }
   return new Authority({ storage: kept, ...seams })
 }

@@ -1,14 +1,16 @@
 // Composition of what is counted: the tally that an isolate keeps, and the way to the one object that adds tallies up.
 
 import { Meter } from '../meter/meter.ts'
-import type { MeterStorage, Totals } from '../meter/meter.ts'
+import type { Hour, MeterStorage, Scrape } from '../meter/meter.ts'
 import { Outbox } from '../meter/outbox.ts'
 import type { Delivery } from '../meter/outbox.ts'
+import type { StorageFigures } from '../meter/storage.ts'
 import { Tally } from '../meter/tally.ts'
 import type { Sums } from '../meter/tally.ts'
 import type { FillTally } from '../mirror/fill-keeper.ts'
 import type { Now, Seams } from '../seams.ts'
 import { inTime } from '../storage/in-time.ts'
+import { versionedKeys } from '../storage/versioned-keys.ts'
 import type { UpstreamTally } from '../upstream/client.ts'
 
 /** The object has so long (milliseconds). */
@@ -81,12 +83,33 @@ export class MeterServices {
     }
   }
 
+  /** Counts a job that has ended. */
+  jobEnded(kind: string, state: string): void {
+    this.tally.jobEnded(kind, state)
+    this.settle('object')
+  }
+
   /** The totals of the deployment, with what this isolate has counted. @throws when the object is away. */
-  async scrape(): Promise<Totals> {
+  async scrape(): Promise<Scrape> {
     const delivery = this.#take()
     const totals = await inTime(this.#stub().scrape(delivery), WITHIN, 'the meter does not answer')
     this.#memory.outbox.delivered(delivery)
     return totals
+  }
+
+  /** What each hour of the last 30 days has brought, the oldest first. @throws when the object is away. */
+  async hours(): Promise<readonly Hour[]> {
+    return inTime(this.#stub().hours(), WITHIN, 'the meter does not answer')
+  }
+
+  /** Tells how much is mirrored. @throws when the object is away. */
+  async measured(figures: StorageFigures): Promise<void> {
+    await inTime(this.#stub().measured(figures), WITHIN, 'the meter does not answer')
+  }
+
+  /** How much is mirrored, as it was last measured; `undefined`: never. @throws when the object is away. */
+  async storage(): Promise<StorageFigures | undefined> {
+    return inTime(this.#stub().storage(), WITHIN, 'the meter does not answer')
   }
 
   /** What fails is sent again with what is counted until then. */
@@ -137,11 +160,12 @@ function doublesOf(sums: Sums): readonly number[] {
 
 /** The state behind a `Meter`. */
 export function openMeter(storage: DurableObjectStorage, now: Now): Meter {
+  const kv = versionedKeys(storage.kv, { version: 1, newer: 'refuse' })
   const kept: MeterStorage = {
-    get: (key) => storage.kv.get(key),
-    put: (key, value) => storage.kv.put(key, value),
-    delete: (key) => void storage.kv.delete(key),
-    list: (prefix) => storage.kv.list({ prefix }),
+    get: (key) => kv.get(key),
+    put: (key, value) => kv.put(key, value),
+    delete: (key) => void kv.delete(key),
+    list: (prefix) => kv.list({ prefix }),
   }
   return new Meter({ storage: kept, now })
 }

@@ -59,12 +59,23 @@ export class Hints {
     await this.#put(await manifestHintKey(name, hint.digest), hint)
   }
 
-  /** Forgets a tag that the upstream no longer has. */
-  async deleteTag(name: MirroredName, tag: Tag): Promise<void> {
+  /** Forgets a tag. Whether KV took it. */
+  async deleteTag(name: MirroredName, tag: Tag): Promise<boolean> {
+    return this.#delete(await tagHintKey(name, tag))
+  }
+
+  /** Forgets a manifest. Whether KV took it. */
+  async deleteManifest(name: MirroredName, digest: Digest): Promise<boolean> {
+    return this.#delete(await manifestHintKey(name, digest))
+  }
+
+  async #delete(key: string): Promise<boolean> {
     try {
-      await inTime(this.#kv.delete(await tagHintKey(name, tag)), WRITE_WITHIN, LATE)
+      await inTime(this.#kv.delete(key), WRITE_WITHIN, LATE)
+      return true
     } catch (error) {
       this.#log('hint-delete-failed', { reason: String(error) })
+      return false
     }
   }
 

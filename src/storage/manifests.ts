@@ -37,4 +37,9 @@ export class ManifestStore {
       httpMetadata: { contentType: manifest.mediaType },
     })
   }
+
+  /** Deletes up to 1000 manifests. One R2 operation. */
+  async delete(keys: readonly StorageKey[]): Promise<void> {
+    await this.#bucket.delete([...keys])
+  }
 }

@@ -43,6 +43,17 @@ export class Memory<Value> {
     }
   }
 
+  /** Forgets everything. */
+  clear(): void {
+    this.#entries.clear()
+    this.#size = 0
+  }
+
+  /** Forgets the values of all keys of which that is true. */
+  deleteAll(isMeant: (key: string) => boolean): void {
+    for (const key of [...this.#entries.keys()].filter(isMeant)) this.delete(key)
+  }
+
   /** Forgets the value. */
   delete(key: string): void {
     const entry = this.#entries.get(key)

@@ -57,6 +57,29 @@ export async function openBlob(
   })
 }
 
+/**
+ * The rest of a blob, from `offset` on, at the upstream itself. One that knows no ranges sends the whole: then `skip`
+ * bytes come first that nobody wants.
+ * @throws {UpstreamError}
+ */
+export async function openRest(
+  client: UpstreamClient,
+  blob: BlobRequest,
+  offset: number,
+  now: Now,
+): Promise<{ readonly source: BlobSource; readonly skip: number }> {
+  if (offset === 0) return { source: await openBlob(client, blob, now), skip: 0 }
+  try {
+    const from = { offset, etag: null, deadline: now() + OPEN_WITHIN }
+    const body = await open(client, blob, from)
+    return { source: new BlobSource({ endpoints: [client], blob, now }, body, offset), skip: 0 }
+  } catch (error) {
+    // Something else than the rest, or an error that means just that.
+    if (failureOf(error).kind !== 'invalid') throw error
+  }
+  return { source: await openBlob(client, blob, now), skip: offset }
+}
+
 /** An open blob. Nothing is verified here: whoever reads hashes. */
 export class BlobSource {
   /** Bytes of the whole blob where the upstream said so. */
@@ -64,10 +87,12 @@ export class BlobSource {
   readonly #given: SourceGiven
   readonly #endpoints: UpstreamClient[]
   #body: OpenBody
-  #offset = 0
+  #offset: number
   #resumes = 0
 
-  constructor(given: SourceGiven, body: OpenBody) {
+  /** `offset` is where the body begins. */
+  constructor(given: SourceGiven, body: OpenBody, offset = 0) {
+    this.#offset = offset
     this.#given = given
     this.#endpoints = [...given.endpoints]
     this.#body = body

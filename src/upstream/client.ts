@@ -19,10 +19,13 @@ const STANDING_WITHIN = 2000
 /** What a registry means by these: here are bytes, or nothing has changed. */
 const USABLE = new Set([200, 206, 304])
 
-/** A request to the upstream about one repository. `path` follows `/v2/<repository>/`. */
+/**
+ * A request to the upstream about one repository, `path` follows `/v2/<repository>/`; or about its catalog, where
+ * there is no repository and `path` follows `/v2/`.
+ */
 export interface UpstreamRequest {
   readonly method: 'GET' | 'HEAD'
-  readonly repository: RepositoryName
+  readonly repository: RepositoryName | undefined
   readonly path: string
   readonly purpose: Purpose
   readonly headers?: Readonly<Record<string, string>>
@@ -96,12 +99,15 @@ export class UpstreamClient {
     return Math.min(...standings.map(({ stretch }) => stretch))
   }
 
-  async #identities(repository: RepositoryName): Promise<readonly (Credential | undefined)[]> {
-    const { credentials, isPrivate } = this.upstream
+  async #identities(
+    repository: RepositoryName | undefined,
+  ): Promise<readonly (Credential | undefined)[]> {
+    const { credentials } = this.upstream
     const ordered = credentials.length > 1 ? await this.#byBudget(credentials) : credentials
     // A private name is told to no third party that would not know us.
     const isOwn = this.upstream.name === this.upstream.host
-    const needsUs = isPrivate(repository) && (ordered.length > 0 || !isOwn)
+    const isPrivate = repository === undefined || this.upstream.isPrivate(repository)
+    const needsUs = isPrivate && (ordered.length > 0 || !isOwn)
     return needsUs ? ordered : [...ordered, undefined]
   }
 
@@ -197,7 +203,7 @@ export class UpstreamClient {
     const { upstream } = this
     const { outbound, tally } = this.#given
     const answer = outbound.send({
-      url: `${upstream.url}/v2/${request.repository}/${request.path}`,
+      url: `${upstream.url}/v2/${request.repository === undefined ? '' : `${request.repository}/`}${request.path}`,
       method: request.method,
       headers: request.headers ?? {},
       authorization: authorization.header,

@@ -2,6 +2,7 @@
 // nothing may be asked.
 
 import type { Now } from '../seams.ts'
+import { versionedKeys } from '../storage/versioned-keys.ts'
 import { currentBudget } from './budget.ts'
 import type { Budget } from './budget.ts'
 import type { TokenService } from './upstream.ts'
@@ -42,11 +43,16 @@ export interface ObjectStorage extends Pick<
   readonly kv: SyncKvStorage
 }
 
+/** All that a gate remembers can be found out again. */
+function keysOf({ kv }: ObjectStorage): SyncKvStorage {
+  return versionedKeys(kv, { version: 1, newer: 'empty' })
+}
+
 /** Storage for a gate that is an object. Whatever is put there, an alarm is set for its end. */
 export function durableStorage(storage: ObjectStorage, now: Now): GateStorage {
-  const { kv } = storage
+  const kv = keysOf(storage)
   const isNewToken = (key: string): boolean => key.startsWith(TOKENS) && kv.get(key) === undefined
-  const room = new TokenRoom(storage, now)
+  const room = new TokenRoom(kv, now)
   let alarmAt = -Infinity
   const keepAlarm = async (): Promise<void> => {
     if (now() < alarmAt) return
@@ -75,14 +81,14 @@ export function durableStorage(storage: ObjectStorage, now: Now): GateStorage {
 
 /** How many more tokens may be kept; a token for which there is no room is used once. */
 class TokenRoom {
-  readonly #storage: ObjectStorage
+  readonly #kv: SyncKvStorage
   readonly #now: Now
   /** At most what there is: what is deleted meanwhile is found at the next look. */
   #left = 0
   #nextLook = -Infinity
 
-  constructor(storage: ObjectStorage, now: Now) {
-    this.#storage = storage
+  constructor(kv: SyncKvStorage, now: Now) {
+    this.#kv = kv
     this.#now = now
   }
 
@@ -96,18 +102,18 @@ class TokenRoom {
   #look(): void {
     if (this.#now() < this.#nextLook) return
     this.#nextLook = this.#now() + MAKE_ROOM
-    this.#left = MAX_TOKENS - sweepRows(this.#storage, this.#now(), TOKENS)
+    this.#left = MAX_TOKENS - sweepRows(this.#kv, this.#now(), TOKENS)
   }
 }
 
 /** Removes what is of no use any more; the object is empty in the end, and else comes back here in an hour. */
 export async function sweepStorage(storage: ObjectStorage, now: number): Promise<void> {
   await storage.setAlarm(now + SWEEP)
-  if (sweepRows(storage, now) === 0) await storage.deleteAll()
+  if (sweepRows(keysOf(storage), now) === 0) await storage.deleteAll()
 }
 
 /** Removes the rows that are over, a page at a time; returns how many are left. */
-function sweepRows({ kv }: ObjectStorage, now: number, prefix = ''): number {
+function sweepRows(kv: SyncKvStorage, now: number, prefix = ''): number {
   let left = 0
   let page: [string, unknown][]
   let last: string | undefined

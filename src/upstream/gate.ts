@@ -80,8 +80,12 @@ export interface GateName {
 
 /** The gate as its callers see it, near or far. */
 export interface GateStub {
-  /** What to send with a request for `repository`; no request may go out when it says no. */
-  authorize(repository: RepositoryName, purpose: Purpose, refusal?: Refusal): Promise<Authorization>
+  /** What to send with a request for `repository`, or for the catalog; no request may go out when it says no. */
+  authorize(
+    repository: RepositoryName | undefined,
+    purpose: Purpose,
+    refusal?: Refusal,
+  ): Promise<Authorization>
   /** Tells what came of a request. */
   report(report: Report): Promise<void>
   /** How well the credential stands. */
@@ -114,7 +118,7 @@ export class Gate implements GateStub {
   }
 
   async authorize(
-    repository: RepositoryName,
+    repository: RepositoryName | undefined,
     purpose: Purpose,
     refusal?: Refusal,
   ): Promise<Authorization> {
@@ -309,7 +313,7 @@ export class DistantGate implements GateStub {
   }
 
   async authorize(
-    repository: RepositoryName,
+    repository: RepositoryName | undefined,
     purpose: Purpose,
     refusal?: Refusal,
   ): Promise<Authorization> {

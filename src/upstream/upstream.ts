@@ -31,8 +31,8 @@ export interface Upstream {
   readonly realms: readonly string[]
   /** How we authenticate: a token service known beforehand, `none` at all, or `ask` (`GET /v2/` tells). */
   readonly authentication: TokenService | 'none' | 'ask'
-  /** The token scope of a repository; most say `repository:<name>:pull`. */
-  readonly scope: (repository: RepositoryName) => string
+  /** The token scope of a repository, most say `repository:<name>:pull`; of the catalog, where there is none. */
+  readonly scope: (repository: RepositoryName | undefined) => string
   /** Statuses, besides 401, by which this registry says that a token has expired. */
   readonly expiredStatuses: readonly number[]
   readonly credentials: readonly Credential[]
@@ -46,4 +46,6 @@ export interface Upstream {
   readonly isAllowed: (repository: RepositoryName) => boolean
   /** Whether only callers with a grant may read it, from a key space of its own. */
   readonly isPrivate: (repository: RepositoryName) => boolean
+  /** For how many of its repositories that is so. */
+  readonly privacy: 'none' | 'some' | 'all'
 }

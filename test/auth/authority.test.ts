@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { GrantText } from '../../src/auth/account.ts'
 import { hashSecret, isSecret, isSecretForm } from '../../src/auth/account.ts'
-import type { AuthorityStorage } from '../../src/auth/authority.ts'
+import type { AuditPage, AuthorityStorage } from '../../src/auth/authority.ts'
 import { Authority } from '../../src/auth/authority.ts'
 import { NO_SWITCHES } from '../../src/auth/switches.ts'
 import { signAccess, signRefresh, verifyAccess, verifyRefresh } from '../../src/auth/token.ts'
@@ -309,6 +309,22 @@ describe('audit', () => {
     expect(kept).toHaveLength(1000)
     expect(authority().audit()[0]).toMatchObject({ name: 'c', by: '500' })
   })
+
+  it('is given a page at a time, also while it grows', () => {
+    const namesOf = (page: AuditPage): readonly string[] => page.entries.map(({ name }) => name)
+    for (const name of ['a', 'b', 'c', 'd', 'e']) authority().note('purge', name, 'root')
+    const first = authority().auditPage(undefined, 2)
+    expect(namesOf(first)).toEqual(['e', 'd'])
+    authority().note('purge', 'f', 'root')
+    const second = authority().auditPage(first.next, 2)
+    expect(namesOf(second)).toEqual(['c', 'b'])
+    expect(authority().auditPage(second.next, 2)).toEqual({
+      entries: [{ at: now, by: 'root', what: 'purge', name: 'a' }],
+      next: undefined,
+    })
+    expect(authority().auditPage(undefined, 6).next).toBeUndefined()
+    expect(authority().auditPage(0, 6)).toEqual({ entries: [], next: undefined })
+  })
 })
 
 describe('switches', () => {
@@ -337,5 +353,176 @@ describe('switches', () => {
   it('that another version knew nothing of are off', async () => {
     storage.put('switches', { readOnly: true })
     expect((await authority().snapshot()).switches).toEqual({ ...NO_SWITCHES, readOnly: true })
+  })
+})
+
+describe('what an export has', () => {
+  const image = 'docker.io/library/nginx:1.29'
+
+  it('is accounts with hashes, pins and switches, and no key', async () => {
+    const kept = authority()
+    await secretOf(kept.add({ name: 'ci', kind: 'account', grants: GRANTS }, 'root'))
+    kept.pin({ image, platforms: undefined }, 'root')
+    const { accounts, key } = await kept.snapshot()
+    expect(kept.dump()).toEqual({ accounts, pins: kept.pins(), switches: undefined })
+    kept.setSwitches({ readOnly: true }, 'root')
+    expect(kept.dump().switches).toEqual({ ...NO_SWITCHES, readOnly: true })
+    expect(JSON.stringify(kept.dump())).not.toContain(key.privateJWK['d'])
+  })
+
+  it('comes back where nothing stands in its place, with the same secrets, once', async () => {
+    const before = authority()
+    const secret = await secretOf(
+      before.add({ name: 'ci', kind: 'account', grants: GRANTS }, 'root'),
+    )
+    await secretOf(before.add({ name: 'old', kind: 'account', grants: GRANTS }, 'root'))
+    before.pin({ image, platforms: undefined }, 'root')
+    before.setSwitches({ noFills: true }, 'root')
+    const dump = structuredClone(before.dump())
+    storage = new MapStorage()
+    const after = authority()
+    await secretOf(after.add({ name: 'old', kind: 'account', grants: [] }, 'root'))
+    const taken = (name: string) => ({
+      subject: `account ${name}`,
+      why: 'there is one of that name',
+    })
+    expect(after.restore(dump, 'root')).toEqual({
+      accounts: ['ci'],
+      kept: [taken('old')],
+      failed: [],
+      pins: 1,
+      switches: true,
+    })
+    const { accounts, switches } = await after.snapshot()
+    expect(accounts.map(({ name, grants }) => ({ name, grants }))).toEqual([
+      { name: 'ci', grants: GRANTS },
+      { name: 'old', grants: [] },
+    ])
+    expect(await isSecret(secret, accounts[0]?.secretHash ?? '')).toBe(true)
+    expect(switches.noFills).toBe(true)
+    expect(after.audit()).toContainEqual(
+      expect.objectContaining({ what: 'add', name: 'ci', by: 'root' }),
+    )
+    expect(after.audit()).toContainEqual(
+      expect.objectContaining({ what: 'switch-on', name: 'noFills', by: 'root' }),
+    )
+    expect(after.restore(dump, 'root')).toEqual({
+      accounts: [],
+      kept: [taken('ci'), taken('old')],
+      failed: [],
+      pins: 0,
+      switches: false,
+    })
+  })
+
+  it('does not turn what somebody has switched since', () => {
+    const kept = authority()
+    kept.setSwitches({ readOnly: true }, 'root')
+    kept.restore({ accounts: [], pins: [], switches: { ...NO_SWITCHES, noFills: true } }, '')
+    expect(kept.dump().switches).toEqual({ ...NO_SWITCHES, readOnly: true })
+  })
+
+  it.each([
+    { name: 'a name that is none', changed: { name: 'No Name' } },
+    { name: 'no name', changed: { name: 7 } },
+    { name: 'another kind', changed: { kind: 'administrator' } },
+    { name: 'no hash', changed: { secretHash: 'secret' } },
+    { name: 'a hash that is no text', changed: { secretHash: 7 } },
+    { name: 'no grants', changed: { grants: undefined } },
+    {
+      name: 'grants that are none',
+      changed: { grants: [{ repositories: ['**'], actions: ['all'] }] },
+    },
+    {
+      name: 'a capability that may push',
+      changed: { kind: 'capability', grants: [{ repositories: ['**'], actions: ['push'] }] },
+    },
+    { name: 'no version', changed: { version: '' } },
+    { name: 'a time that no date has', changed: { createdAt: 8.64e15 + 1 } },
+    { name: 'a time that is a text', changed: { createdAt: '2026-01-01' } },
+    { name: 'no time', changed: { createdAt: Number.NaN } },
+  ])('an account with $name is left out, and the next comes back', ({ changed }) => {
+    const good = {
+      name: 'next',
+      kind: 'account',
+      secretHash: 'a'.repeat(64),
+      grants: GRANTS,
+      version: 'x',
+      createdAt: 1,
+    } as const
+    const bad = { ...good, name: 'ci', ...changed } as never
+    const after = authority()
+    const { accounts, failed } = after.restore(
+      { accounts: [bad, { ...good, extra: 1 } as never], pins: [], switches: undefined },
+      'root',
+    )
+    expect(accounts).toEqual(['next'])
+    expect(failed).toMatchObject([{ subject: expect.stringMatching(/^account /) }])
+    expect(after.dump().accounts).toEqual([good])
+  })
+
+  it('a text that a terminal obeys is not repeated as it is', () => {
+    const bad = { name: '\u001b[2J' } as never
+    const { failed } = authority().restore({ accounts: [bad], pins: [], switches: undefined }, '')
+    expect(failed).toEqual([{ subject: 'account "\\u001b[2J"', why: 'this is no name' }])
+  })
+})
+
+describe('an account that was revoked since', () => {
+  const given = { name: 'ci', kind: 'account', grants: GRANTS } as const
+  const since = [{ subject: 'account ci', why: 'revoked since' }]
+
+  it('does not come back, neither with its last secret nor with one of before', async () => {
+    const kept = authority()
+    await secretOf(kept.add(given, 'root'))
+    const first = kept.dump()
+    await secretOf(kept.rotate('ci', 'root'))
+    const second = kept.dump()
+    kept.revoke('ci', 'root')
+    for (const dump of [first, second]) {
+      expect(authority().restore(dump, 'root')).toMatchObject({ accounts: [], kept: since })
+    }
+    expect(kept.dump().accounts).toEqual([])
+  })
+
+  it('is forgotten when an administrator makes one of the name, and revoked again it is not', async () => {
+    const kept = authority()
+    await secretOf(kept.add(given, 'root'))
+    const dump = kept.dump()
+    kept.revoke('ci', 'root')
+    await secretOf(kept.add(given, 'root'))
+    expect([...storage.values.keys()].filter((key) => key.startsWith('revoked:'))).toEqual([])
+    kept.revoke('ci', 'root')
+    expect(kept.restore(dump, 'root')).toMatchObject({ accounts: [], kept: since })
+  })
+
+  it('is remembered for 400 days', async () => {
+    const kept = authority()
+    await secretOf(kept.add(given, 'root'))
+    await secretOf(kept.add({ ...given, name: 'other' }, 'root'))
+    await secretOf(kept.add({ ...given, name: 'third' }, 'root'))
+    const dump = kept.dump()
+    kept.revoke('ci', 'root')
+    now += 400 * DAY
+    kept.revoke('other', 'root')
+    expect(kept.restore(dump, 'root')).toMatchObject({ accounts: [], kept: { length: 3 } })
+    now += 1
+    kept.revoke('third', 'root')
+    expect(kept.restore(dump, 'root').accounts).toEqual(['ci'])
+  })
+
+  it('of too many, the one that was revoked first is forgotten', async () => {
+    const kept = authority()
+    await secretOf(kept.add(given, 'root'))
+    const dump = kept.dump()
+    kept.revoke('ci', 'root')
+    now += 1
+    for (let index = 0; index < 9999; index += 1) storage.put(`revoked:n${index}`, now)
+    expect(kept.restore(dump, 'root').kept).toEqual(since)
+    await secretOf(kept.add({ ...given, name: 'last' }, 'root'))
+    kept.revoke('last', 'root')
+    expect(storage.values.has('revoked:last')).toBe(true)
+    expect([...storage.list('revoked:')]).toHaveLength(10_000)
+    expect(kept.restore(dump, 'root').accounts).toEqual(['ci'])
   })
 })

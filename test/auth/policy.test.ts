@@ -5,7 +5,13 @@ import { describe, expect, it } from 'vitest'
 import type { Action, Grant } from '../../src/auth/account.ts'
 import { ACTIONS } from '../../src/auth/account.ts'
 import type { Caller } from '../../src/auth/caller.ts'
-import { REGISTRY, may, mayReadHosted, readableBeginnings } from '../../src/auth/policy.ts'
+import {
+  REGISTRY,
+  may,
+  mayReadBelow,
+  mayReadHosted,
+  readableBeginnings,
+} from '../../src/auth/policy.ts'
 import type { AnonymousGrants, Target } from '../../src/auth/policy.ts'
 import type { Access } from '../../src/auth/token.ts'
 import { parsePattern } from '../../src/oci/pattern.ts'
@@ -239,6 +245,41 @@ describe('readableBeginnings', () => {
     },
   ])('$name', ({ caller = ANYBODY, anonymous = [], want }) => {
     expect(readableBeginnings(caller, anonymous)).toEqual(want)
+  })
+})
+
+it('readableBeginnings of what is hosted are those of grants, whatever the default opens', () => {
+  expect(readableBeginnings(ANYBODY, 'public', 'hosted')).toEqual([])
+  expect(readableBeginnings(ANYBODY, 'public', 'mirrored')).toEqual([''])
+  const ci = account(grant(['hosted/team/**'], 'read'))
+  expect(readableBeginnings(ci, 'public', 'hosted')).toEqual(['hosted/team/'])
+  expect(readableBeginnings(ci, [], 'mirrored')).toEqual(['hosted/team/'])
+})
+
+describe('mayReadBelow', () => {
+  it.each<{
+    readonly name: string
+    readonly caller?: Caller
+    readonly anonymous?: AnonymousGrants
+    readonly isPrivate?: boolean
+    readonly want: boolean
+  }>([
+    { name: 'by default what is public', anonymous: 'public', isPrivate: false, want: true },
+    { name: 'by default nothing private', anonymous: 'public', want: false },
+    { name: 'nothing without a grant', isPrivate: false, want: false },
+    { name: 'by the host', caller: account(grant(['ghcr.io/acme/**'], 'read')), want: true },
+    { name: 'by everything', caller: account(grant(['**'], 'pull')), want: true },
+    { name: 'by any host', caller: account(grant(['**/app'], 'pull')), want: true },
+    { name: 'by a part of the host', caller: account(grant(['*.io/**'], 'pull')), want: true },
+    { name: 'not by another part', caller: account(grant(['gh*.com/**'], 'pull')), want: false },
+    { name: 'not by what only begins so', caller: account(grant(['gh/**'], 'pull')), want: false },
+    { name: 'not by one component', caller: account(grant(['ghcr.io', '*'], 'pull')), want: false },
+    { name: 'not to push', caller: account(grant(['**'], 'push', 'admin')), want: false },
+    { name: 'by a grant of anybody', anonymous: [grant(['ghcr.io/**'], 'pull')], want: true },
+    { name: 'by a token', caller: token(access('ghcr.io/a', 'pull')), want: true },
+    { name: 'not by a token for others', caller: token(access('ghcr.iox/a', 'pull')), want: false },
+  ])('$name', ({ caller = ANYBODY, anonymous = [], isPrivate = true, want }) => {
+    expect(mayReadBelow(caller, { host: 'ghcr.io', isPrivate }, anonymous)).toBe(want)
   })
 })
 

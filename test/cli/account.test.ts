@@ -232,7 +232,7 @@ describe('entrepot account fails with one line', () => {
     other.close()
     expect({ code, stderr, asked }).toEqual({
       code: 1,
-      stderr: `http://127.0.0.1:${port} is no registry that has accounts (status 307)\n`,
+      stderr: `http://127.0.0.1:${port} is no registry of this kind (status 307)\n`,
       asked: ['/_/api/accounts'],
     })
   })
@@ -272,7 +272,7 @@ describe('at what answers something else', () => {
     expect({ code, stdout, stderr }).toEqual({
       code: 1,
       stdout: '',
-      stderr: `${at} gave an answer that no registry with accounts gives\n`,
+      stderr: `${at} gave an answer that no registry of this kind gives\n`,
     })
   })
 })

@@ -479,7 +479,7 @@ describe('as a program', () => {
   })
 
   it.each([
-    { args: ['prefetch'], want: `unknown command 'prefetch' (--help says more)\n` },
+    { args: ['publish'], want: `unknown command 'publish' (--help says more)\n` },
     { args: ['serve', '--prot'], want: `unknown option '--prot' (Did you mean --port?)\n` },
     {
       args: ['account', 'list', '--url'],

@@ -13,8 +13,8 @@ const S3 = '/cdn-cgi/local/r2/s3/'
 export interface Operations {
   /** `kv_…` and `r2_…` as the platform names them; `object <method>`; `fetch <method> <URL>`. */
   readonly counted: readonly string[]
-  /** Last access, told after the answer; outside the budget. */
-  readonly touches: number
+  /** What was read, told after the answer; outside the budget, once an hour for each manifest and blob. */
+  readonly reads: number
   /** What an isolate has counted, handed over after the answer; once in 10 s. */
   readonly handOvers: number
   /** Accounts, keys and switches as they stand, read by requests that they could change; once in 45 s. */
@@ -36,15 +36,15 @@ interface Span {
 export async function operationsOf(server: string, requestID: string): Promise<Operations> {
   const spans = await completeTrace(server, requestID)
   const names = spans.map((span) => nameOf(span, spans)).filter((name) => name !== undefined)
-  const isTouch = (name: string): boolean => name === 'object touch'
+  const isRead = (name: string): boolean => name === 'object read'
   const isHandOver = (name: string): boolean => name === 'object handOver'
   const isLookup = (name: string): boolean => name === 'object snapshot'
   const isCheck = (name: string): boolean => name.startsWith('fetch ') && name.includes(S3)
   return {
     counted: names
-      .filter((name) => ![isTouch, isHandOver, isLookup, isCheck].some((isOf) => isOf(name)))
+      .filter((name) => ![isRead, isHandOver, isLookup, isCheck].some((isOf) => isOf(name)))
       .toSorted(),
-    touches: names.filter(isTouch).length,
+    reads: names.filter(isRead).length,
     handOvers: names.filter(isHandOver).length,
     lookups: names.filter(isLookup).length,
     checks: names.filter(isCheck).length,

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { withAdministrator } from '../../cli/administrator.ts'
+import { warningsOfPort } from '../../cli/refused-port.ts'
 import type { Registry } from '../../cli/serve.ts'
 import { serve } from '../../cli/serve.ts'
 import { hashSecret } from '../../src/auth/account.ts'
@@ -214,6 +215,13 @@ describe('entrepot serve', () => {
       example: expect.stringMatching(/^skopeo copy /),
       warnings: [],
     })
+  })
+
+  it.each([1, 5060, 6000, 6669, 10_080])('warns of port %i, which nobody asks', async (port) => {
+    const asked = fetch(`http://127.0.0.1:${port}`)
+    await expect(asked).rejects.toMatchObject({ cause: { message: 'bad port' } })
+    expect(warningsOfPort(port)).toEqual([expect.stringContaining(`port ${port};`)])
+    expect(warningsOfPort(port + 1000)).toEqual([])
   })
 
   it('ends when nobody reads its log any more', async () => {

@@ -141,6 +141,17 @@ describe('pulling', () => {
     expect(seen).toEqual(['A', 'a', 'b', 'c', 'd'])
   })
 
+  it('lists its repositories, where it is one that does', async () => {
+    upstream = new SampleUpstream({ pageSize: 2, catalog: true })
+    for (const name of ['team/b', 'a', 'team/a']) upstream.setTag(name, 'x', digest)
+    const first = await get('/v2/_catalog')
+    expect(await first.json()).toEqual({ repositories: ['a', 'team/a'] })
+    const next = /<([^>]+)>/.exec(first.headers.get('link') ?? '')?.[1] ?? ''
+    const second = await get(next)
+    expect(await second.json()).toEqual({ repositories: ['team/b'] })
+    expect(second.headers.get('link')).toBeNull()
+  })
+
   it('end-12: lists and filters referrers, page by page', async () => {
     upstream = new SampleUpstream({ pageSize: 1 })
     const image = await sampleImage()

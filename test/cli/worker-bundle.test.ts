@@ -5,10 +5,11 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { describe, expect, it } from 'vitest'
 
-const LIMIT = 120 * 1024
+/** docs/performance.md, "Start-up and size", says what is in it. */
+const LIMIT = 200 * 1024
 
 describe('the Worker, minified as wrangler.toml says', () => {
-  it('is at most 120 KiB with gzip', async () => {
+  it('is at most 200 KiB with gzip', async () => {
     const { outputFiles } = await build({
       entryPoints: ['src/worker.ts'],
       bundle: true,

@@ -22,8 +22,6 @@ const NAME = 'cluster'
 interface Case {
   readonly name: string
   readonly make: (foreign: Login | undefined) => Client
-  /** Where it finds the mirror. */
-  readonly at: (recorder: Endpoint, capability: Login) => Endpoint
 }
 
 /** All of them. */
@@ -36,6 +34,7 @@ export async function capabilityRows(
   const { accounts, foreign, registry } = stage
   const { host, url } = stage.recorder
   const recorder = { name: NAME, host, url }
+  const through = ({ secret }: Login): Endpoint => ({ ...recorder, capability: secret })
   const first = await accounts.add('capability', NAME, [
     {
       repositories: [`${PRIVATE}/**`, `${PRIVATE_HOST}/**`, `${DOCKER_HUB}/**`],
@@ -43,14 +42,14 @@ export async function capabilityRows(
     },
   ])
   const all = await cases(stage, daemon)
-  for (const { name, make, at } of all) {
+  for (const { name, make } of all) {
     await suite.row(group, `${name}: pulls what is private, and is not redirected`, () => {
       const client = make(undefined)
       const { repository } = client.image
-      return expectStreamed(registry, repository, () => client.pull(at(recorder, first)))
+      return expectStreamed(registry, repository, () => client.pull(through(first)))
     })
     await suite.row(group, `${name}: beside the pull secret of another registry`, () =>
-      make(foreign).pull(at(recorder, first)),
+      make(foreign).pull(through(first)),
     )
     await suite.row(group, `${name}: refused without the capability`, () =>
       refusalOf('a pull', make(undefined).pull(recorder)),
@@ -62,21 +61,21 @@ export async function capabilityRows(
     expectEqual(`status of ${await response.text()}`, response.status, 405)
   })
   const second = await accounts.rotate(NAME)
-  for (const { name, make, at } of all) {
+  for (const { name, make } of all) {
     await suite.row(
       group,
       `${name}: rotated, the old path ends and the new one pulls`,
       async () => {
-        const said = await refusalOf('a pull', make(undefined).pull(at(recorder, first)), GONE)
-        await make(undefined).pull(at(recorder, second))
+        const said = await refusalOf('a pull', make(undefined).pull(through(first)), GONE)
+        await make(undefined).pull(through(second))
         return said
       },
     )
   }
   await accounts.revoke(NAME)
-  for (const { name, make, at } of all) {
+  for (const { name, make } of all) {
     await suite.row(group, `${name}: revoked`, () =>
-      refusalOf('a pull', make(undefined).pull(at(recorder, second)), GONE),
+      refusalOf('a pull', make(undefined).pull(through(second)), GONE),
     )
   }
 }
@@ -101,13 +100,12 @@ async function cases(stage: LoginStage, daemon: Containerd): Promise<readonly Ca
       ...(foreign !== undefined && { authorization: basicOf(foreign) }),
     })
   return [
-    { name: 'containerd, ns', make: inContainerd('ns'), at: asBase },
-    { name: 'containerd, path base', make: inContainerd('path base'), at: asBase },
-    { name: 'containerd, override_path', make: inContainerd('prefix'), at: asLocation },
+    { name: 'containerd, ns', make: inContainerd('ns') },
+    { name: 'containerd, path base', make: inContainerd('path base') },
+    { name: 'containerd, override_path', make: inContainerd('prefix') },
     {
       name: 'podman',
       make: (foreign) => podman(workspace, PRIVATE_HOST, image, credentialsOf('--creds', foreign)),
-      at: asLocation,
     },
     {
       name: 'skopeo',
@@ -120,26 +118,14 @@ async function cases(stage: LoginStage, daemon: Containerd): Promise<readonly Ca
           credentials === undefined ? {} : { credentials },
         )
       },
-      at: asLocation,
     },
     {
       name: 'newer dockerd',
       make: (foreign) => newerDocker(library, foreign && basicOf(foreign)),
-      at: asBase,
     },
   ]
 }
 
 function credentialsOf(flag: string, login: Login | undefined): readonly string[] {
   return login === undefined ? [] : [`${flag}=${login.name}:${login.secret}`]
-}
-
-/** `/t/<secret>/v2/…` and `/t/<secret>/<host>/v2/…`. */
-function asBase({ name, host, url }: Endpoint, { secret }: Login): Endpoint {
-  return { name, host, url: `${url}/t/${secret}` }
-}
-
-/** `/v2/t/<secret>/<host>/…`. */
-function asLocation({ name, host, url }: Endpoint, { secret }: Login): Endpoint {
-  return { name, host: `${host}/t/${secret}`, url }
 }

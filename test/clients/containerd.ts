@@ -3,13 +3,11 @@
 import { spawnSync } from 'node:child_process'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type HostsForm, hostsFile, hostsURL } from '../../src/http/pages/snippets.ts'
 import { type Client, expectBytes, expectEqual, pulledParts } from './client.ts'
 import type { Image } from './image.ts'
 import type { Output, Workspace } from './process.ts'
-import type { Endpoint } from './registry.ts'
-
-/** How `hosts.toml` writes the mirror. */
-export type MirrorForm = 'ns' | 'prefix' | 'path base'
+import { type Endpoint, placeOf } from './registry.ts'
 
 /** The executables of one release. */
 export interface Release {
@@ -89,7 +87,7 @@ export function containerd(
   target: {
     readonly host: string
     readonly image: Image
-    readonly form: MirrorForm
+    readonly form: HostsForm
     /** An `Authorization` that it shows to the mirror. */
     readonly authorization?: string
   },
@@ -119,25 +117,10 @@ export function containerd(
 function hostsOf(
   host: string,
   registry: Endpoint,
-  { form, authorization }: { form: MirrorForm; authorization: string | undefined },
+  { form, authorization }: { form: HostsForm; authorization: string | undefined },
 ): string {
-  const mirrors = {
-    ns: [registry.url, ''],
-    prefix: [locationOf(registry, host), '  override_path = true\n'],
-    'path base': [`${registry.url}/${host}`, ''],
-  } as const satisfies Record<MirrorForm, readonly [string, string]>
-  const [mirror, more] = mirrors[form]
-  return `server = "${mirror}"
-
-[host."${mirror}"]
-  capabilities = ["pull", "resolve"]
-${more}${authorization === undefined ? '' : `  [host."${mirror}".header]\n    authorization = "${authorization}"\n`}`
-}
-
-/** As `podman` makes a URL of a location: what follows the address goes behind `/v2`. */
-function locationOf(registry: Endpoint, host: string): string {
-  const [address, ...path] = registry.host.split('/')
-  return `http://${address}/v2/${[...path, host].join('/')}`
+  const url = hostsURL(placeOf(registry), form, host)
+  return hostsFile({ server: url, url, form, authorization })
 }
 
 function configurationOf(folder: string): string {

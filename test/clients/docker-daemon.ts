@@ -29,11 +29,14 @@ export class DockerDaemon {
   static async start(
     workspace: Workspace,
     name: string,
-    flags: readonly string[] = [],
+    {
+      flags = [],
+      configuration = '{}',
+    }: { flags?: readonly string[]; configuration?: string } = {},
   ): Promise<DockerDaemon> {
     const folder = await workspace.folderOf(name)
     const daemon = new DockerDaemon(workspace, folder)
-    await writeFile(join(folder, 'daemon.json'), '{}')
+    await writeFile(join(folder, 'daemon.json'), configuration)
     const args = [
       `--config-file=${join(folder, 'daemon.json')}`,
       `--pidfile=${join(folder, 'pid')}`,

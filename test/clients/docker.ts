@@ -1,10 +1,11 @@
 // The Docker daemon of Debian with `registry-mirrors`: it knows the root form only, for Docker Hub only.
 
+import { daemonFile, daemonMirror } from '../../src/http/pages/snippets.ts'
 import { type Client, DOCKER_HUB, expectEqual } from './client.ts'
 import { DockerDaemon } from './docker-daemon.ts'
 import type { Image } from './image.ts'
 import type { Workspace } from './process.ts'
-import type { Endpoint } from './registry.ts'
+import { type Endpoint, placeOf } from './registry.ts'
 
 /** `docker pull <name>:<tag>`, where the name of Docker Hub's own images is written without `library/`. */
 export function docker(workspace: Workspace, image: Image): Client {
@@ -29,6 +30,6 @@ export function docker(workspace: Workspace, image: Image): Client {
 }
 
 function startWithMirror(workspace: Workspace, registry: Endpoint): Promise<DockerDaemon> {
-  const flags = [`--registry-mirror=${registry.url}`, `--insecure-registry=${registry.host}`]
-  return DockerDaemon.start(workspace, `dockerd-${registry.name}`, flags)
+  const configuration = daemonFile(daemonMirror(placeOf(registry)), registry.host)
+  return DockerDaemon.start(workspace, `dockerd-${registry.name}`, { configuration })
 }

@@ -1,9 +1,10 @@
 // Everything that is pulled through a mirror: every client by itself, listings, several clients at once, faults, and
 // what was logged of it all.
 
+import type { HostsForm } from '../../src/http/pages/snippets.ts'
 import { ask } from './answers.ts'
 import { type Client, DOCKER_HUB, expectEqual, OTHER_HOST } from './client.ts'
-import { Containerd, containerd, type MirrorForm } from './containerd.ts'
+import { Containerd, containerd } from './containerd.ts'
 import { retryStorage } from './deliveries.ts'
 import { docker } from './docker.ts'
 import { faultRows, outageRows } from './fault-rows.ts'
@@ -54,7 +55,7 @@ async function cases(stage: Stage): Promise<readonly Case[]> {
     return image
   }
   const daemon = await Containerd.start(workspace)
-  const inContainerd = async (host: string, form: MirrorForm): Promise<Client> =>
+  const inContainerd = async (host: string, form: HostsForm): Promise<Client> =>
     containerd(workspace, daemon, {
       host,
       form,

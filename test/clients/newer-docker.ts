@@ -2,9 +2,10 @@
 // is older and refuses such a URL, so its requests are replayed, header lines, redirects and resumption included.
 
 import { type IncomingHttpHeaders, request } from 'node:http'
+import { hostsURL } from '../../src/http/pages/snippets.ts'
 import { type Client, DOCKER_HUB, expectBytes, expectEqual } from './client.ts'
 import { type Content, HERE, type Image, partsOf } from './image.ts'
-import type { Endpoint } from './registry.ts'
+import { type Endpoint, placeOf } from './registry.ts'
 
 /** One header line each, as the daemon writes them. */
 const ACCEPT = [
@@ -27,7 +28,7 @@ interface Answer {
 export function newerDocker(image: Image, authorization?: string): Client {
   const { blobs } = partsOf(image, 'platform')
   const pull = async (registry: Endpoint): Promise<void> => {
-    const base = `${registry.url}/${DOCKER_HUB}/v2/`
+    const base = `${hostsURL(placeOf(registry), 'path base', DOCKER_HUB)}/v2/`
     const given = authorization === undefined ? {} : { Authorization: authorization }
     const ping = await send('GET', base, given)
     const login = { ...given, ...(await tokenOf(ping, image)) }

@@ -2,11 +2,12 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { locationOf, registriesBlock } from '../../src/http/pages/snippets.ts'
 import { type Client, expectEqual } from './client.ts'
 import { type Image, partsOf } from './image.ts'
 import { PodmanStore } from './podman-store.ts'
 import type { Workspace } from './process.ts'
-import type { Endpoint } from './registry.ts'
+import { type Endpoint, placeOf } from './registry.ts'
 
 /** `podman pull <host>/<repository>:<tag>`. */
 export function podman(
@@ -41,12 +42,7 @@ export function podman(
 
 /** The location is the mirror too: nothing is ever asked of a host outside this machine. */
 function mirrorOf(host: string, registry: Endpoint): string {
-  return `[[registry]]
-prefix = "${host}"
-location = "${registry.host}/${host}"
-insecure = true
-  [[registry.mirror]]
-  location = "${registry.host}/${host}"
-  insecure = true
-`
+  const mirror = locationOf(placeOf(registry), host)
+  const insecure = { isInsecure: true, isLocationInsecure: true }
+  return registriesBlock({ prefix: host, location: mirror, mirror, ...insecure })
 }

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ADMINISTRATOR } from '../../cli/administrator.ts'
+import type { Place } from '../../src/http/pages/snippets.ts'
 import { type Login, makeLogin } from './account.ts'
 import { freePort, type OwnedProcess, waitUntil, type Workspace } from './process.ts'
 
@@ -17,6 +18,13 @@ export interface Endpoint {
   /** `127.0.0.1:<port>`, and a path if there is one, as it stands in image names. */
   readonly host: string
   readonly url: string
+  /** The secret that goes into the path, for who cannot log in. */
+  readonly capability?: string
+}
+
+/** The same as the texts of the pages take it: what the clients of this suite are configured with. */
+export function placeOf({ url, host, capability }: Endpoint): Place {
+  return { origin: url, host, capability }
 }
 
 /** One request, as the registry logs it. */

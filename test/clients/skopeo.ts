@@ -3,10 +3,11 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { imageName } from '../../src/http/pages/snippets.ts'
 import { type Client, expectBytes } from './client.ts'
 import { type Image, partsOf } from './image.ts'
 import type { Workspace } from './process.ts'
-import type { Endpoint } from './registry.ts'
+import { type Endpoint, placeOf } from './registry.ts'
 
 const NOBODY = '--src-no-creds'
 
@@ -26,7 +27,7 @@ export function skopeo(
   const name = `skopeo ${host} ${parts === 'all' ? '--multi-arch all' : ''}`.trim()
   const pull = async (registry: Endpoint): Promise<void> => {
     const folder = await workspace.folderOf(`skopeo-${image.repository}-${randomUUID()}`)
-    const source = `${registry.host}/${host}/${image.repository}:${image.tag}`
+    const source = imageName(placeOf(registry), `${host}/${image.repository}`, image.tag)
     await copyTo(workspace, source, folder, { parts, credentials })
     await compare(image, parts, folder)
   }

@@ -157,6 +157,11 @@ export class Registry {
       manifests: new ManifestStore(bucket),
       markers: new RepositoryMarkers(bucket),
       claimsOf: (digest) => ({
+        adopt: (content) =>
+          this.#toClaims<Adoption>(life, digest, {
+            what: 'adopt',
+            call: (claims) => claims.adopt(content),
+          }),
         claim: (name, counter) =>
           this.#toClaims<ClaimAnswer>(life, digest, {
             what: `claim ${name} ${counter}`,

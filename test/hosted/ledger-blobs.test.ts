@@ -33,6 +33,7 @@ async function adopted(): Promise<Uploaded> {
 function stubs(methods: (real: ClaimsStub) => Partial<ClaimsStub>) {
   return (digest: Digest): ClaimsStub => {
     const real: ClaimsStub = {
+      adopt: (content) => claims(digest).adopt(content),
       claim: (name, counter) => claims(digest).claim(name, counter),
       release: (name, counter) => claims(digest).release(name, counter),
     }

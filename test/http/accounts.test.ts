@@ -228,6 +228,34 @@ describe.each(CALLS)('$method $path', ({ method, path, ...sent }) => {
   })
 })
 
+describe('the audit', () => {
+  async function page(query: string): Promise<Record<string, unknown>> {
+    return membersOf(await ask('GET', `${AUDIT}${query}`))
+  }
+
+  it('is shown a page at a time', async () => {
+    for (const title of ['a', 'b', 'c']) await authority().note('purge', title, 'root')
+    const { audit: all } = await page('')
+    expect(all).toHaveLength(3)
+    const first = await page('?n=2')
+    expect(first['next']).toMatch(/^\d+$/)
+    const second = await page(`?n=2&last=${String(first['next'])}`)
+    expect(second).toEqual({
+      audit: [{ at: expect.any(String), by: 'root', what: 'purge', name: 'a' }],
+    })
+    expect([first['audit'], second['audit']].flat()).toEqual(all)
+    expect(await page('?n=0')).toEqual({ audit: [] })
+    expect(await page('?n=99999')).toEqual({ audit: all })
+  })
+
+  it.each(['?n=x', '?last=x', '?last=-1', `?last=${'9'.repeat(16)}`])(
+    'is refused for %s',
+    async (query) => {
+      expect(await refusalOf(await ask('GET', `${AUDIT}${query}`))).toMatch(/^400 UNSUPPORTED/)
+    },
+  )
+})
+
 const { name, kind, grants } = CI
 const BAD: readonly {
   readonly what: string

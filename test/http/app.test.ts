@@ -613,13 +613,13 @@ describe('an upstream’s own words', () => {
 
   it('a bug of ours is 500, and only the log says more', async () => {
     const { get, lines } = isolate({
-      MIRROR_LEDGER: {
-        getByName: () => {
+      BLOBS: {
+        list: () => {
           throw new RangeError('a bug')
         },
       },
     })
-    const answer = await get(`${STEM}/manifests/v1`)
+    const answer = await get('/v2/_catalog')
     expect(await answer.clone().text()).not.toContain('a bug')
     expect(await refusalOf(answer)).toBe('500 UNKNOWN')
     expect(lines('request-failed')[0]).toMatchObject({ reason: 'a bug' })

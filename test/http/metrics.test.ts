@@ -9,6 +9,8 @@ import type { SampleManifest } from '../../cli/sample-image.ts'
 import type { SampleUpstream } from '../../cli/upstream.ts'
 import dashboard from '../../docs/grafana.json?raw'
 import page from '../../docs/metrics.md?raw'
+import type { JobStatus } from '../../src/jobs/job.ts'
+import { JobListing } from '../../src/jobs/listing.ts'
 import type { Delivery } from '../../src/meter/outbox.ts'
 import { METRICS as TABLE } from '../../src/meter/series.ts'
 import { accounts, add, basic, granting } from '../support/accounts.ts'
@@ -92,6 +94,36 @@ function meterOf(answer: (method: string, delivery: Delivery) => Promise<unknown
   const call = (method: string) => (delivery: Delivery) => answer(method, delivery)
   return { getByName: () => ({ handOver: call('handOver'), scrape: call('scrape') }) }
 }
+
+describe('jobs', () => {
+  it('that run or wait are counted by kind, and those that have ended are not', async () => {
+    const worker = isolate(settings)
+    const status: JobStatus = {
+      id: 'prefetch-1',
+      kind: 'prefetch',
+      title: 'one.test/a/b:v1',
+      by: 'root',
+      state: 'waiting',
+      createdAt: Date.now(),
+      endedAt: undefined,
+      until: undefined,
+      progress: { done: 0, total: 1, unit: 'images' },
+      note: '',
+      result: {},
+    }
+    const listing = new JobListing(env.BLOBS)
+    await listing.put(status)
+    await listing.put({ ...status, id: 'import-1', kind: 'import', state: 'done' })
+    const series = await shown(worker, 'entrepot_jobs_unfinished')
+    expect(series).toEqual({ '{kind="prefetch",state="waiting"}': 1 })
+  })
+
+  it('that cannot be listed leave the rest as it is', async () => {
+    const away = isolate({ ...settings, BLOBS: broken('store') })
+    expect(await shown(away, 'entrepot_jobs_unfinished')).toEqual({})
+    expect(await shown(away, 'entrepot_counting_since_timestamp_seconds')).not.toEqual({})
+  })
+})
 
 describe('without a grant of admin', () => {
   it.each([

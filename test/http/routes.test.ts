@@ -34,8 +34,12 @@ interface Route {
   readonly path: string
   readonly kind: Endpoint['kind'] | 'other'
   readonly needs: Partial<Readonly<Record<(typeof METHODS)[number], Right>>>
+  /** Whether it is a page: a browser is asked to log in, and shown nothing that a token says. */
+  readonly isPage?: true
 }
 
+const ADMINISTRATED = { GET: 'administrator', HEAD: 'administrator' } as const
+const FOR_ALL = { GET: 'nothing', HEAD: 'nothing' } as const
 const READ = { GET: 'read', HEAD: 'read' } as const
 const HOSTED = '/v2/hosted/app'
 const MIRROR = '/v2/private.test/a/b'
@@ -60,6 +64,26 @@ const ROUTES: readonly Route[] = [
     kind: 'other',
     needs: { GET: 'administrator', HEAD: 'administrator' },
   },
+  ...['upstreams', 'images', 'images/hosted/app', 'images/hosted/app:v1'].map((name): Route => ({
+    path: `/_/api/${name}`,
+    kind: 'other',
+    needs: { GET: 'administrator', HEAD: 'administrator' },
+  })),
+  {
+    path: '/_/api/jobs',
+    kind: 'other',
+    needs: { GET: 'administrator', HEAD: 'administrator', POST: 'administrator' },
+  },
+  {
+    path: '/_/api/jobs/none',
+    kind: 'other',
+    needs: { GET: 'administrator', HEAD: 'administrator', DELETE: 'administrator' },
+  },
+  {
+    path: '/_/api/jobs/none/report',
+    kind: 'other',
+    needs: { GET: 'administrator', HEAD: 'administrator' },
+  },
   {
     path: '/metrics',
     kind: 'other',
@@ -75,6 +99,11 @@ const ROUTES: readonly Route[] = [
       PATCH: 'administrator',
     },
   },
+  { path: '/_/', kind: 'other', needs: ADMINISTRATED, isPage: true },
+  { path: '/_/activity', kind: 'other', needs: ADMINISTRATED, isPage: true },
+  { path: '/_/connect', kind: 'other', needs: FOR_ALL, isPage: true },
+  { path: '/_/style.css', kind: 'other', needs: FOR_ALL, isPage: true },
+  { path: '/_/icon.svg', kind: 'other', needs: FOR_ALL, isPage: true },
   { path: '/v2/', kind: 'base', needs: { GET: 'login', HEAD: 'login' } },
   { path: '/docker.io/v2/', kind: 'base', needs: { GET: 'login', HEAD: 'login' } },
   { path: '/v2/_catalog', kind: 'catalog', needs: { GET: 'login', HEAD: 'login' } },
@@ -231,6 +260,7 @@ function wanted(route: Route, method: (typeof METHODS)[number], caller: Caller):
   if (need === undefined) return '405'
   if (caller.has.includes(need)) return 'passes'
   if (need === 'token') return '401'
+  if (route.isPage) return '401 challenge'
   // A login in vain and no login are asked for one; only a token has something wrong with it.
   return `401 ${caller.error ?? 'challenge'}`
 }
@@ -286,6 +316,7 @@ describe('T131: there is', () => {
     expect(Object.keys(kinds).filter((kind) => !tested.has(kind as Endpoint['kind']))).toEqual([])
     const { paths } = createApp(() => undefined)
     expect(paths.toSorted()).toEqual([
+      '/_/*',
       '/_/api/*',
       '/_/api/switches',
       '/_/upstreams',
@@ -315,7 +346,6 @@ describe('T131: there is', () => {
     '//v2/',
     '/v3/hosted/app/tags/list',
     '/healthz/x',
-    '/_/',
     '/_/api',
     '/_/api/',
     '/_/api/keys',

@@ -4,6 +4,7 @@ import { reset } from 'cloudflare:test'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { addSample, sampleImage } from '../../cli/sample-image.ts'
 import type { SampleUpstream } from '../../cli/upstream.ts'
+import { accounts, basic, granting } from '../support/accounts.ts'
 import { refusalOf } from '../support/answer.ts'
 import { MINUTE, SECOND, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
@@ -24,6 +25,7 @@ interface Shown {
   readonly host: string
   readonly url: string
   readonly paused: boolean
+  readonly private: string
   readonly gates: readonly Readonly<Record<string, unknown>>[]
 }
 
@@ -97,6 +99,8 @@ describe('with the grant', () => {
     expect(upstreams).toContainEqual({
       host: 'budget.test',
       url: 'https://budget.test',
+      isAlternate: false,
+      private: 'none',
       paused: false,
       gates: [{ credential: 0 }, { credential: null }],
     })
@@ -104,11 +108,36 @@ describe('with the grant', () => {
       ['https://backed.test', 'https://second.test', 'https://third.test'].map((url) => ({
         host: 'backed.test',
         url,
+        isAlternate: url !== 'https://backed.test',
+        private: 'none',
         paused: false,
         gates: [{ credential: null }],
       })),
     )
     expect(net.urls()).toEqual([])
+  })
+
+  it('how much of each is private is shown', async () => {
+    const { upstreams } = await show()
+    const privacy = new Map(upstreams.map((each) => [each.host, each.private]))
+    expect(['one.test', 'part.test', 'private.test'].map((host) => privacy.get(host))).toEqual([
+      'none',
+      'some',
+      'all',
+    ])
+  })
+
+  it('the API shows the same, to accounts alone', async () => {
+    const made = await accounts({ root: [granting('**', 'admin')] })
+    const worker = isolate({ ...ADMIN, ...made })
+    const answer = await worker.get('/_/api/upstreams', { authorization: basic('root') })
+    expect([answer.status, await answer.text()]).toEqual([200, (await show()).text])
+    expect(await refusalOf(await worker.get('/_/api/upstreams'))).toBe('401 UNAUTHORIZED')
+    const head = await worker.fetch('/_/api/upstreams', {
+      method: 'HEAD',
+      headers: { authorization: basic('root') },
+    })
+    expect([head.status, await head.text()]).toEqual([200, ''])
   })
 
   it('the budget is shown', async () => {

@@ -71,7 +71,8 @@ async function keep(
       },
       storage,
       traces: async () => [
-        ...Array.from(storage.kv.list(), ([id]) => id),
+        // Beside them is the version of the keys.
+        ...Array.from(storage.kv.list(), ([id]) => id).filter((id) => id !== '~schema'),
         ...((await storage.getAlarm()) === null ? [] : ['alarm']),
       ],
       settle: async () => void (await Promise.all(work)),

@@ -6,7 +6,9 @@ import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { sampleImage } from '../../cli/sample-image.ts'
 import { ManifestKeeper } from '../../src/mirror/manifest-keeper.ts'
+import { Marker } from '../../src/mirror/marker.ts'
 import { Records } from '../../src/mirror/records.ts'
+import { Rows } from '../../src/mirror/rows.ts'
 import { inspectManifest } from '../../src/oci/manifest.ts'
 import { Hints } from '../../src/storage/hints.ts'
 import { mirroredManifestKey } from '../../src/storage/keys.ts'
@@ -72,13 +74,15 @@ function inKeeper<Value>(
   })
   const object = env.MIRROR_LEDGER.getByName('one.test/a/b')
   return runInDurableObject(object, (_, { storage }) => {
-    const records = new Records(storage.sql)
+    const rows = new Rows(storage)
+    const records = new Records(rows)
+    const markers = new RepositoryMarkers(bucket)
     const restart = () =>
       new ManifestKeeper({
         name: NAME,
         records,
         manifests: new ManifestStore(bucket),
-        markers: new RepositoryMarkers(bucket),
+        marker: new Marker({ name: NAME, markers, rows, storage }),
         hints: new Hints(env.HINTS, () => undefined),
         now: () => Date.now(),
         defer: () => undefined,

@@ -4,11 +4,11 @@ import { reset, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sampleArtifact, sampleImage } from '../../cli/sample-image.ts'
-import { dayOf, Records } from '../../src/mirror/records.ts'
+import { Records } from '../../src/mirror/records.ts'
+import { Rows } from '../../src/mirror/rows.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { inspectManifest } from '../../src/oci/manifest.ts'
 import type { FetchedManifest, Manifest } from '../../src/upstream/manifests.ts'
-import { DAY } from '../support/clock.ts'
 import { tag } from '../support/parsed.ts'
 
 afterEach(() => reset())
@@ -16,7 +16,9 @@ afterEach(() => reset())
 /** Runs in an object of its own. */
 function inObject<Value>(run: (records: Records, sql: SqlStorage) => Value): Promise<Value> {
   const ledger = env.MIRROR_LEDGER.getByName('records.test/a')
-  return runInDurableObject(ledger, (_, { storage }) => run(new Records(storage.sql), storage.sql))
+  return runInDurableObject(ledger, (_, { storage }) =>
+    run(new Records(new Rows(storage)), storage.sql),
+  )
 }
 
 function fetched(manifest: Manifest): FetchedManifest {
@@ -39,9 +41,11 @@ describe('an empty repository', () => {
       expect(records.tags()).toEqual([])
       expect(records.referrers(digest)).toEqual([])
       records.deleteTag(V1)
-      records.touch(1)
+      records.tryTag(V1, 'why', 1)
+      records.hintTag(V1, digest, 1)
+      records.hintManifest(digest, 1)
       expect(records.isEmpty).toBe(true)
-      return sql.exec(`SELECT name FROM sqlite_master WHERE name IN ('tags', 'accesses')`).toArray()
+      return sql.exec(`SELECT name FROM sqlite_master WHERE name IN ('tags', 'schema')`).toArray()
     })
     expect(tables).toEqual([])
   })
@@ -118,11 +122,11 @@ describe('manifests', () => {
   it('keep their type, the sizes that they state, and when KV was told', async () => {
     const image = await sampleImage({ layers: [100, 5000] })
     await inObject((records) => {
-      records.putManifest(fetched(image))
+      records.putManifest(fetched(image), 1)
       expect(records.manifest(image.digest)).toEqual({ mediaType: image.mediaType, hintedAt: 0 })
       for (const blob of image.blobs) expect(records.size(blob.digest)).toBe(blob.bytes.length)
       records.hintManifest(image.digest, 7)
-      records.putManifest(fetched(image))
+      records.putManifest(fetched(image), 1)
       expect(records.manifest(image.digest)?.hintedAt).toBe(7)
       expect(records.referrers(image.digest)).toEqual([])
     })
@@ -137,16 +141,42 @@ describe('manifests', () => {
       annotations: { k: 'v' },
     })
     await inObject((records) => {
-      records.putManifest(fetched(artifact))
-      records.putManifest(fetched(artifact))
+      records.putManifest(fetched(artifact), 1)
+      records.putManifest(fetched(artifact), 1)
       expect(records.referrers(image.digest)).toEqual([
         { ...artifact.descriptor, artifactType: 'a/sig', annotations: { k: 'v' } },
       ])
     })
   })
 
-  it('a hostile number of descriptors is cut', async () => {
-    const layers = Array.from({ length: 2000 }, (_, n) => ({
+  it.each([
+    ['application/vnd.oci.image.manifest.v1+json', 'manifest'],
+    ['application/vnd.oci.image.index.v1+json', 'manifest'],
+    ['application/vnd.docker.distribution.manifest.v2+json', 'manifest'],
+    ['application/vnd.docker.distribution.manifest.list.v2+json', 'manifest'],
+    ['application/vnd.example.tool.v1+json', 'manifest'],
+    ['application/vnd.oci.image.layer.v1.tar+gzip', 'blob'],
+    ['application/vnd.oci.image.layer.v1.tar', 'blob'],
+    ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'blob'],
+    ['application/vnd.oci.image.config.v1+json', 'blob'],
+    ['application/vnd.oci.empty.v1+json', 'blob'],
+    ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'blob'],
+    ['application/vnd.docker.container.image.v1+json', 'blob'],
+    ['application/vnd.buildkit.cacheconfig.v0', 'blob'],
+    ['application/vnd.cncf.helm.chart.content.layer.v1+json', 'blob'],
+  ])('of an index name what its type says: %s is a %s', async (mediaType, kind) => {
+    const manifests = [{ mediaType, digest: other, size: 9 }]
+    const own = 'application/vnd.oci.image.index.v1+json'
+    const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, manifests }))
+    const rows = await inObject((records, sql) => {
+      records.putManifest(fetched({ digest, mediaType: own, bytes }), 1)
+      return sql.exec('SELECT digest, kind FROM children').toArray()
+    })
+    expect(rows).toEqual([{ digest: other, kind }])
+  })
+
+  it('name a hostile number of blobs only so far', async () => {
+    const layers = Array.from({ length: 5000 }, (_, n) => ({
       mediaType: 'a/b',
       digest: `sha256:${String(n).padStart(64, '0')}`,
       size: n,
@@ -154,24 +184,9 @@ describe('manifests', () => {
     const text = JSON.stringify({ schemaVersion: 2, layers, mediaType: 'application/vnd.x+json' })
     const bytes = new TextEncoder().encode(text)
     const rows = await inObject((records, sql) => {
-      records.putManifest(fetched({ digest, mediaType: 'application/vnd.x+json', bytes }))
-      return sql.exec('SELECT count(*) AS n FROM descriptors').one()['n']
+      records.putManifest(fetched({ digest, mediaType: 'application/vnd.x+json', bytes }), 1)
+      return sql.exec('SELECT count(*) AS n FROM children').one()['n']
     })
-    expect(rows).toBe(512)
-  })
-})
-
-describe('accesses', () => {
-  it('are counted by day', async () => {
-    const rows = await inObject((records, sql) => {
-      records.verifyTag(V1, digest, 1)
-      for (const time of [0, DAY - 1, DAY, 3 * DAY]) records.touch(dayOf(time))
-      return sql.exec('SELECT * FROM accesses ORDER BY day').toArray()
-    })
-    expect(rows).toEqual([
-      { day: 0, isolates: 2 },
-      { day: 1, isolates: 1 },
-      { day: 3, isolates: 1 },
-    ])
+    expect(rows).toBe(4096)
   })
 })

@@ -9,7 +9,7 @@ import type { SampleManifest } from '../../cli/sample-image.ts'
 import type { SampleUpstream } from '../../cli/upstream.ts'
 import { compareASCII } from '../../src/oci/page.ts'
 import { bytesOf } from '../support/answer.ts'
-import { DAY, MINUTE, SECOND, stopClock } from '../support/clock.ts'
+import { DAY, HOUR, MINUTE, SECOND, stopClock } from '../support/clock.ts'
 import type { Clock } from '../support/clock.ts'
 import { asked, goOnline, startUpstream } from '../support/internet.ts'
 import { isolate } from '../support/isolate.ts'
@@ -216,7 +216,7 @@ describe('upstream requests', () => {
 })
 
 describe('operations', () => {
-  const isDeferred = (name: string) => name === 'MIRROR_LEDGER.touch'
+  const isDeferred = (name: string) => name === 'MIRROR_LEDGER.read'
 
   async function operationsOf(
     path: string,
@@ -308,11 +308,11 @@ describe('operations', () => {
     ])
   })
 
-  it('tells of its access once a day', async () => {
+  it('tells what was read once an hour', async () => {
     await pull(TAG)
     const { bindings, operations } = count()
     const { get, settle } = isolate(bindings)
-    for (const later of [0, MINUTE, DAY, SECOND]) {
+    for (const later of [0, MINUTE, HOUR, SECOND]) {
       clock.advance(later)
       await get(`${STEM}/${image.digest}`)
       await settle()

@@ -2,7 +2,14 @@
 
 import { describe, expect, it } from 'vitest'
 
-import { compareASCII, formatLink, parseNextLink, parsePage, takePage } from '../../src/oci/page.ts'
+import {
+  compareASCII,
+  formatLink,
+  parseNextLink,
+  parsePage,
+  skipTo,
+  takePage,
+} from '../../src/oci/page.ts'
 
 describe('parsePage', () => {
   it.each([
@@ -33,6 +40,19 @@ describe('parsePage', () => {
     expect(() => parsePage(new URLSearchParams({ n }))).toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED', status: 400 }),
     )
+  })
+})
+
+describe('skipTo', () => {
+  it.each([
+    { name: 'a place that counts', after: 'b/x', beginnings: ['b/'], want: 'b/x' },
+    { name: 'everything counts', after: 'b/x', beginnings: [''], want: 'b/x' },
+    { name: 'before the next one', after: 'a/z', beginnings: ['d/', 'b/'], want: 'b.~' },
+    { name: 'from the start', after: '', beginnings: ['app'], want: 'apo~' },
+    { name: 'none follows', after: 'c', beginnings: ['b/', 'a'], want: undefined },
+    { name: 'none at all', after: '', beginnings: [], want: undefined },
+  ])('$name', ({ after, beginnings, want }) => {
+    expect(skipTo(after, beginnings)).toBe(want)
   })
 })
 

@@ -52,9 +52,19 @@ describe('a hint', () => {
   it('of a tag can be forgotten', async () => {
     const hints = new Hints(env.HINTS, quiet)
     await hints.putTag(NAME, LATEST, await hint())
-    await hints.deleteTag(NAME, LATEST)
-    await hints.deleteTag(NAME, LATEST)
+    expect(await hints.deleteTag(NAME, LATEST)).toBe(true)
+    expect(await hints.deleteTag(NAME, LATEST)).toBe(true)
     expect(await hints.getTag(NAME, LATEST)).toBeUndefined()
+  })
+
+  it('of a manifest can be forgotten', async () => {
+    const hints = new Hints(env.HINTS, quiet)
+    const one = await hint()
+    await hints.putManifest(NAME, one)
+    await hints.putTag(NAME, LATEST, one)
+    expect(await hints.deleteManifest(NAME, one.digest)).toBe(true)
+    expect(await hints.getManifest(NAME, one.digest)).toBeUndefined()
+    expect(await hints.getTag(NAME, LATEST)).toBeDefined()
   })
 
   it('leaves KV after a month', async () => {
@@ -152,12 +162,14 @@ describe('when KV', () => {
     expect(await hints.getManifest(NAME, one.digest)).toBeUndefined()
     await hints.putTag(NAME, LATEST, one)
     await hints.putManifest(NAME, one)
-    await hints.deleteTag(NAME, LATEST)
+    expect(await hints.deleteTag(NAME, LATEST)).toBe(false)
+    expect(await hints.deleteManifest(NAME, one.digest)).toBe(false)
     expect(log.mock.calls.map(([event]) => event)).toEqual([
       'hint-read-failed',
       'hint-read-failed',
       'hint-write-failed',
       'hint-write-failed',
+      'hint-delete-failed',
       'hint-delete-failed',
     ])
     for (const [, fields] of log.mock.calls) expect(fields?.['reason']).toContain(row.reason)

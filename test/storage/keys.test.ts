@@ -9,6 +9,10 @@ import {
   markerKey,
   mirroredBlobKey,
   mirroredManifestKey,
+  parseCanonicalName,
+  parseMirroredKey,
+  privateBlobPrefix,
+  mirroredManifestPrefix,
   segmentKey,
   segmentPrefix,
   tagHintKey,
@@ -173,5 +177,51 @@ describe('the longest names', () => {
     const key = await tagHintKey(longest, tag('t'.repeat(128)))
     expect(key.startsWith('hashed/')).toBe(isHashed)
     expect(key.length).toBeLessThanOrEqual(512)
+  })
+})
+
+describe('a key below mirror/', () => {
+  const names = ['app', 'team/app', 'blobs', 'private/app', 'a/blobs/b', 'manifests/x/blobs']
+
+  it.each(names)('of %s says what it holds, whatever the repository is called', (text) => {
+    for (const digest of [SHA256, SHA512]) {
+      const name = named(text, 'one.test:5000')
+      const { host } = name
+      const read = (key: string) => parseMirroredKey(key)
+      const none = { host, repository: undefined, digest }
+      expect(read(mirroredBlobKey(name, false, digest))).toEqual({ kind: 'blob', ...none })
+      const own = { host, repository: name.repository, digest }
+      const closed = mirroredBlobKey(name, true, digest)
+      expect(read(closed)).toEqual({ kind: 'blob', ...own })
+      expect(closed.startsWith(privateBlobPrefix(name))).toBe(true)
+      const manifest = mirroredManifestKey(name, digest)
+      expect(read(manifest)).toEqual({ kind: 'manifest', ...own })
+      expect(manifest.startsWith(mirroredManifestPrefix(name))).toBe(true)
+    }
+  })
+
+  it.each([
+    '',
+    'mirror/',
+    `mirror/one.test/${HEX}`,
+    `mirror/one.test/blobs/sha256/${HEX}0`,
+    `mirror/one.test/blobs/md5/${HEX}`,
+    `mirror/one.test/private/blobs/sha256/${HEX}`,
+    `mirror/one.test/manifests/sha256/${HEX}`,
+    `mirror/one.test/manifests/UPPER/sha256/${HEX}`,
+    `hosted/manifests/app/sha256/${HEX}`,
+    `x/mirror/one.test/blobs/sha256/${HEX}`,
+  ])('%s is none', (key) => {
+    expect(parseMirroredKey(key)).toBeUndefined()
+  })
+})
+
+describe('a canonical name', () => {
+  it('is taken apart at its host', () => {
+    const name = named('team/app', 'one.test:5000')
+    expect(parseCanonicalName(canonicalName(name))).toEqual(name)
+    for (const none of ['', 'app', '/app', 'one.test/', 'one.test/App']) {
+      expect(parseCanonicalName(none)).toBeUndefined()
+    }
   })
 })

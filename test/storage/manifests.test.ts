@@ -29,6 +29,16 @@ describe('a stored manifest', () => {
     expect(await store.get(key, digest)).toEqual(MANIFEST)
   })
 
+  it('can be deleted, whether it is there or not', async () => {
+    const store = new ManifestStore(env.BLOBS)
+    const digest = await digestOf(BYTES)
+    const key = mirroredManifestKey(NAME, digest)
+    const other = mirroredManifestKey(NAME, await digestOf(new Uint8Array()))
+    await store.put(key, digest, MANIFEST)
+    await store.delete([key, other])
+    expect(await store.get(key, digest)).toBeUndefined()
+  })
+
   it('may be empty', async () => {
     const store = new ManifestStore(env.BLOBS)
     const empty = { ...MANIFEST, bytes: new Uint8Array() }

@@ -53,6 +53,21 @@ describe('a memory', () => {
     expect(held(memory, 'a', 'b', 'c')).toBe('ac')
   })
 
+  it('forgets everything at once, and has all its room again', () => {
+    const memory = filled(3, 'a', 'b', 'c')
+    memory.clear()
+    expect(held(memory, 'a', 'b', 'c')).toBe('')
+    memory.put('d', 'd', { size: 3, until: Infinity })
+    expect(held(memory, 'd')).toBe('d')
+  })
+
+  it('forgets by key, and has the room of that again', () => {
+    const memory = filled(3, 'a', 'b', 'c')
+    memory.deleteAll((key) => key !== 'b')
+    memory.put('d', 'd', { size: 2, until: Infinity })
+    expect(held(memory, 'a', 'b', 'c', 'd')).toBe('bd')
+  })
+
   it('takes what is exactly as large as it is, alone', () => {
     const memory = filled(3, 'a')
     memory.put('b', 'b', { size: 3, until: Infinity })

@@ -1,6 +1,8 @@
 // Texts of a test made into the values that the source takes; a text that is none fails the test.
 
 import { expect } from 'vitest'
+import type { Digest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
 import type { Reference, Tag } from '../../src/oci/reference.ts'
 import { parseReference, parseTag } from '../../src/oci/reference.ts'
 import type { RepositoryName } from '../../src/oci/repository-name.ts'
@@ -19,4 +21,9 @@ export function tag(text: string): Tag {
 /** The tag or digest. */
 export function reference(text: string): Reference {
   return parseReference(text) ?? expect.fail(`no reference: ${text}`)
+}
+
+/** A sha256 digest that ends with this text, of hexadecimal figures. */
+export function digest(text: string): Digest {
+  return parseDigest(`sha256:${text.padStart(64, '0')}`) ?? expect.fail(`no digest: ${text}`)
 }
