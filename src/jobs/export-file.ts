@@ -183,7 +183,7 @@ function parseLine(text: string): ExportLine | undefined {
   const members = readObject(text)
   const kind = Object.keys(CHECKS).find((each) => each === members?.['kind'])
   if (members === undefined || kind === undefined) return undefined
-  // Only names of kinds are keys of that table.
+  // Only names of kinds are keys of that table, and its check has looked at every member that a line of that kind has.
   return CHECKS[kind as ExportLine['kind']](members)
     ? (members as unknown as ExportLine)
     : undefined
