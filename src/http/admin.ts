@@ -14,8 +14,8 @@ import { respond } from './exchange.ts'
 
 /** Bytes of a body; a thousand grants are less. */
 const MAX_BODY = 64 * 1024
-/** Seconds until the object that keeps accounts is likely to be there again. */
-const RETRY_AUTHORITY = 10
+/** Seconds until storage or an object is likely to be there again. */
+const RETRY = 10
 const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i
 
 type Authority = ReturnType<Services['access']['authority']>
@@ -106,15 +106,25 @@ export async function ask<T>(
   { services }: Visit,
   question: (authority: Authority) => Promise<T>,
 ): Promise<T> {
+  return reach('accounts and switches cannot be reached', () =>
+    question(services.access.authority()),
+  )
+}
+
+/**
+ * What storage or an object says.
+ * @throws {RegistryError} UNKNOWN with 503 and this message while it does not answer.
+ */
+export async function reach<Value>(
+  message: string,
+  question: () => Promise<Value>,
+): Promise<Value> {
   try {
-    return await question(services.access.authority())
+    return await question()
   } catch (cause) {
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'accounts and switches cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY_AUTHORITY) },
-      cause,
-    })
+    if (cause instanceof RegistryError) throw cause
+    const headers = { [HEADER.retryAfter]: String(RETRY) }
+    throw new RegistryError('UNKNOWN', { status: 503, message, headers, cause })
   }
 }
 

@@ -5,13 +5,11 @@ import { ExportError, MAX_INDEX, MAX_PART, isExportID, parseIndex } from '../job
 import type { ExportIndex } from '../jobs/export-file.ts'
 import { RegistryError } from '../oci/error.ts'
 import { HEADER } from '../oci/header.ts'
-import { NO_STORE, ask, show, timestamp, wrong } from './admin.ts'
+import { NO_STORE, ask, reach, show, timestamp, wrong } from './admin.ts'
 import type { Call, Route } from './admin.ts'
 import { readBody } from './body.ts'
 import { respond } from './exchange.ts'
 
-/** Seconds until storage is likely to be there again. */
-const RETRY = 10
 const PART = /^\d{1,6}$/
 
 /** Of exports. */
@@ -29,7 +27,7 @@ export const EXPORT_ROUTES: readonly Route[] = [
 ]
 
 async function listExports({ visit }: Call): Promise<Response> {
-  const all = await reach(() => visit.services.exports().list())
+  const all = await reachExport(() => visit.services.exports().list())
   const exports = all.map(({ id, at, bytes, isNightly, counts: { empty, ...counts } }) => ({
     id,
     at: timestamp(at),
@@ -44,7 +42,7 @@ async function listExports({ visit }: Call): Promise<Response> {
 /** It holds the hashes of secrets, so taking it away is noted. */
 async function getExport({ visit, by, name }: Call): Promise<Response> {
   const exports = visit.services.exports()
-  const index = await reach(() => exports.index(name))
+  const index = await reachExport(() => exports.index(name))
   if (index === undefined) throw absent(name)
   const isTaken = visit.exchange.method === 'GET'
   if (isTaken) await ask(visit, (authority) => authority.note('take-export', name, by))
@@ -65,13 +63,13 @@ async function putIndex({ visit, by, name }: Call): Promise<Response> {
   const bytes = await readBytes({ visit, by, name }, MAX_INDEX)
   const index = readIndex(bytes, name)
   const exports = visit.services.exports()
-  const known = await reach(() => exports.index(name))
+  const known = await reachExport(() => exports.index(name))
   if (known !== undefined && !isSame(known, index)) {
     throw wrong('', `there is another export ${name} already`)
   }
   if (known !== undefined) return show(visit, 201, { id: name, missing: [] })
   await ask(visit, (authority) => authority.note('bring-export', name, by))
-  const reception = await reach(() => exports.receive(index))
+  const reception = await reachExport(() => exports.receive(index))
   if (reception.isComplete) return show(visit, 201, { id: name, missing: [] })
   return show(visit, 202, { id: name, missing: reception.missing })
 }
@@ -80,7 +78,9 @@ async function putPart(call: Call, part: string): Promise<Response> {
   const { visit, name } = call
   if (!PART.test(part)) throw wrong('part', 'expected the number of a part')
   const bytes = await readBytes(call, MAX_PART)
-  const isTaken = await reach(() => visit.services.exports().receivePart(name, Number(part), bytes))
+  const isTaken = await reachExport(() =>
+    visit.services.exports().receivePart(name, Number(part), bytes),
+  )
   if (!isTaken) throw absent(name, 'nobody has brought its index')
   return respond(visit.exchange, { status: 204, headers: NO_STORE })
 }
@@ -88,7 +88,7 @@ async function putPart(call: Call, part: string): Promise<Response> {
 async function deleteExport({ visit, by, name }: Call): Promise<Response> {
   if (!isExportID(name)) throw absent(name)
   await ask(visit, (authority) => authority.note('delete-export', name, by))
-  if (!(await reach(() => visit.services.exports().delete(name)))) throw absent(name)
+  if (!(await reachExport(() => visit.services.exports().delete(name)))) throw absent(name)
   return respond(visit.exchange, { status: 204, headers: NO_STORE })
 }
 
@@ -123,18 +123,12 @@ function readable<Value>(read: () => Value): Value {
 }
 
 /** @throws {RegistryError} UNSUPPORTED_VALUE for what is no export, UNKNOWN with 503 while storage is away. */
-async function reach<Value>(question: () => Promise<Value>): Promise<Value> {
-  try {
-    return await question()
-  } catch (cause) {
-    if (cause instanceof ExportError) throw wrong('', cause.message)
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'storage is unavailable',
-      headers: { [HEADER.retryAfter]: String(RETRY) },
-      cause,
-    })
-  }
+async function reachExport<Value>(question: () => Promise<Value>): Promise<Value> {
+  return reach('storage is unavailable', () =>
+    question().catch((error: unknown) => {
+      throw error instanceof ExportError ? wrong('', error.message) : error
+    }),
+  )
 }
 
 function absent(id: string, why = ''): RegistryError {

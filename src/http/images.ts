@@ -5,25 +5,25 @@ import type { Address } from '../oci/address.ts'
 import { parseDigest } from '../oci/digest.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import { HEADER } from '../oci/header.ts'
 import type { ImageConfig, ImageHistory } from '../oci/image-config.ts'
 import { parseImageName } from '../oci/image-name.ts'
 import { parsePage } from '../oci/page.ts'
 import type { Reference } from '../oci/reference.ts'
 import type { ImageLine, ManifestPage, RepositoryLine, RepositoryPage } from '../registry/image.ts'
 import type { RepositoryKind } from '../storage/keys.ts'
-import { show, timestamp, wrong } from './admin.ts'
+import { reach, show, timestamp, wrong } from './admin.ts'
 import type { Call, Route } from './admin.ts'
 import { addressOf } from './authorize.ts'
 import type { Visit } from './authenticate.ts'
+
+/** What is said while storage or an object does not answer. */
+const AWAY = 'what is known of images cannot be reached'
 
 /** Repositories of one page, where nobody says how many, and at most. */
 const PAGE = 50
 const MAX_PAGE = 100
 /** Characters of a search; no name is longer. */
 const MAX_SEARCH = 600
-/** Seconds until storage or an object is likely to be there again. */
-const RETRY = 10
 const KINDS: readonly RepositoryKind[] = ['mirrored', 'hosted']
 
 /** Of images. */
@@ -45,7 +45,7 @@ async function listImages({ visit }: Call): Promise<Response> {
   const { n, last } = parsePage(query)
   const search = query.get('search') ?? ''
   if (search.length > MAX_SEARCH) throw wrong('search', 'expected part of a name')
-  const { images, next } = await reach(() =>
+  const { images, next } = await reach(AWAY, () =>
     visit.services.images.list({
       search,
       kinds: kindsOf(query.get('kind')),
@@ -62,7 +62,7 @@ async function getImage({ visit, name: written }: Call): Promise<Response> {
   const { kind, canonical } = address
   if (reference !== undefined) return showManifest(visit, address, reference)
   const after = readDigest(visit.exchange.query.get('last'))
-  const page = await reach(() => visit.services.images.repository(kind, canonical, after))
+  const page = await reach(AWAY, () => visit.services.images.repository(kind, canonical, after))
   if (page === undefined) throw new RegistryError('NAME_UNKNOWN')
   return show(visit, 200, describePage(page))
 }
@@ -73,9 +73,9 @@ async function showManifest(
   reference: Reference,
 ): Promise<Response> {
   const { images } = visit.services
-  const manifest = await reach(() => images.manifest(kind, canonical, reference))
+  const manifest = await reach(AWAY, () => images.manifest(kind, canonical, reference))
   if (manifest !== undefined) return show(visit, 200, describeManifest(manifest))
-  const line = await reach(() => images.line(kind, canonical))
+  const line = await reach(AWAY, () => images.line(kind, canonical))
   throw new RegistryError(line === undefined ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN')
 }
 
@@ -142,19 +142,4 @@ function describeManifest(page: ManifestPage): object {
 
 function describeCreated(made: ImageConfig | ImageHistory): object {
   return { ...made, created: timestamp(made.created) }
-}
-
-/** @throws {RegistryError} UNKNOWN with 503 while storage or a ledger does not answer. */
-async function reach<Value>(question: () => Promise<Value>): Promise<Value> {
-  try {
-    return await question()
-  } catch (cause) {
-    if (cause instanceof RegistryError) throw cause
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'what is known of images cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY) },
-      cause,
-    })
-  }
 }

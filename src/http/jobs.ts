@@ -4,15 +4,15 @@ import { JOB_KINDS, OrderError, isOver } from '../jobs/job.ts'
 import type { JobKind, JobOrder, JobStatus } from '../jobs/job.ts'
 import { isJobCursor } from '../jobs/listing.ts'
 import { RegistryError } from '../oci/error.ts'
-import { HEADER } from '../oci/header.ts'
-import { ask, readMembers, show, timestamp, wrong } from './admin.ts'
+import { ask, reach, readMembers, show, timestamp, wrong } from './admin.ts'
 import type { Call, Route } from './admin.ts'
 import type { Visit } from './authenticate.ts'
 
+/** What is said while storage or an object does not answer. */
+const AWAY = 'jobs cannot be reached'
+
 /** Jobs of one page. */
 const PAGE = 50
-/** Seconds until storage or an object is likely to be there again. */
-const RETRY = 10
 
 /** Of jobs. */
 export const JOB_ROUTES: readonly Route[] = [
@@ -38,7 +38,7 @@ async function listJobs({ visit }: Call): Promise<Response> {
   if (cursor !== undefined && !isJobCursor(cursor)) {
     throw wrong('cursor', 'expected the next of another page')
   }
-  const { jobs, next } = await reach(() => visit.services.jobs.list(PAGE, cursor))
+  const { jobs, next } = await reach(AWAY, () => visit.services.jobs.list(PAGE, cursor))
   return show(visit, 200, { jobs: jobs.map(describeJob), next })
 }
 
@@ -51,7 +51,7 @@ async function startJob({ visit, by }: Call): Promise<Response> {
   const order = readOrder(visit, kind, members)
   // Noted first: nothing is done that nobody has ordered.
   await ask(visit, (authority) => authority.note(kind, order.title, by))
-  const job = await reach(() => visit.services.jobs.start(order, by))
+  const job = await reach(AWAY, () => visit.services.jobs.start(order, by))
   return show(visit, 202, describeJob(job))
 }
 
@@ -69,16 +69,16 @@ function readOrder(
 }
 
 async function getJob({ visit, name }: Call): Promise<Response> {
-  const job = await reach(() => visit.services.jobs.status(name))
+  const job = await reach(AWAY, () => visit.services.jobs.status(name))
   if (job === undefined) throw absent(name)
   return show(visit, 200, describeJob(job))
 }
 
 async function cancelJob({ visit, by, name }: Call): Promise<Response> {
-  const before = await reach(() => visit.services.jobs.status(name))
+  const before = await reach(AWAY, () => visit.services.jobs.status(name))
   if (before === undefined) throw absent(name)
   if (!isOver(before.state)) await ask(visit, (authority) => authority.note('cancel', name, by))
-  const job = await reach(() => visit.services.jobs.cancel(name))
+  const job = await reach(AWAY, () => visit.services.jobs.cancel(name))
   if (job === undefined) throw absent(name)
   return show(visit, 200, describeJob(job))
 }
@@ -86,9 +86,9 @@ async function cancelJob({ visit, by, name }: Call): Promise<Response> {
 async function getReport({ visit, name }: Call): Promise<Response> {
   const from = visit.exchange.query.get('from') ?? '0'
   if (!/^\d{1,9}$/.test(from)) throw wrong('from', 'expected the number of a line')
-  const job = await reach(() => visit.services.jobs.status(name))
+  const job = await reach(AWAY, () => visit.services.jobs.status(name))
   if (job === undefined) throw absent(name)
-  return show(visit, 200, await reach(() => visit.services.jobs.report(name, Number(from))))
+  return show(visit, 200, await reach(AWAY, () => visit.services.jobs.report(name, Number(from))))
 }
 
 /** A job as answers show it. */
@@ -98,20 +98,6 @@ export function describeJob({ createdAt, endedAt, until, ...job }: JobStatus): o
     createdAt: timestamp(createdAt),
     endedAt: timestamp(endedAt),
     until: timestamp(until),
-  }
-}
-
-/** @throws {RegistryError} UNKNOWN with 503 while storage or the object of a job does not answer. */
-async function reach<Value>(question: () => Promise<Value>): Promise<Value> {
-  try {
-    return await question()
-  } catch (cause) {
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'jobs cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY) },
-      cause,
-    })
   }
 }
 

@@ -6,16 +6,13 @@ import type { Pin } from '../auth/pins.ts'
 import { formatImageName, parseImageName, parsePlatforms } from '../jobs/image-name.ts'
 import type { ImageName } from '../jobs/image-name.ts'
 import { RegistryError } from '../oci/error.ts'
-import { HEADER } from '../oci/header.ts'
 import type { Reference } from '../oci/reference.ts'
-import { NO_STORE, ask, readMembers, show, timestamp, wrong } from './admin.ts'
+import { NO_STORE, ask, reach, readMembers, show, timestamp, wrong } from './admin.ts'
 import type { Call, Route } from './admin.ts'
 import type { Visit } from './authenticate.ts'
 import { respond } from './exchange.ts'
 
 const MEMBERS = ['image', 'platforms']
-/** Seconds until storage or an object is likely to be there again. */
-const RETRY = 10
 
 /** Of pins. */
 export const PIN_ROUTES: readonly Route[] = [
@@ -75,16 +72,9 @@ async function deletePin({ visit, by }: Call): Promise<Response> {
 }
 
 async function letGo({ services }: Visit, { name, reference }: Pinnable): Promise<void> {
-  try {
-    await services.pins.unfollow(name, reference)
-  } catch (cause) {
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'the repository of this image cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY) },
-      cause,
-    })
-  }
+  await reach('the repository of this image cannot be reached', () =>
+    services.pins.unfollow(name, reference),
+  )
 }
 
 function readImage({ services }: Visit, value: unknown): Pinnable {

@@ -13,17 +13,18 @@ import { registryErrorOf } from '../registry/failure.ts'
 import { inParallel } from '../registry/in-parallel.ts'
 import { canonicalName } from '../storage/keys.ts'
 import type { MirroredName } from '../storage/keys.ts'
-import { ask, change, readMembers, show, wrong } from './admin.ts'
+import { ask, change, reach, readMembers, show, wrong } from './admin.ts'
 import type { Call, Route } from './admin.ts'
 import type { Visit } from './authenticate.ts'
+
+/** What is said while storage or an object does not answer. */
+const AWAY = 'the repository of this image cannot be reached'
 
 /** Tags of one request, so many at once; nothing more is begun after so long (milliseconds). */
 const MAX_TAGS = 100
 const WIDTH = 8
 const WITHIN = 20_000
 const PAGE = 100
-/** Seconds until an object is likely to be there again. */
-const RETRY = 10
 /** Whoever has switched something off seldom switches it on at once (seconds). */
 const RETRY_CLOSED = 60
 
@@ -67,7 +68,7 @@ async function postRefresh({ visit, by }: Call): Promise<Response> {
 }
 
 async function refreshOne(visit: Visit, name: MirroredName, tag: Tag): Promise<Response> {
-  const refreshed = await reach(() => ledgerOf(visit, name).refresh(name, tag))
+  const refreshed = await reach(AWAY, () => ledgerOf(visit, name).refresh(name, tag))
   const { answer } = refreshed
   if (!answer.ok) throw registryErrorOf(answer.failure, 'MANIFEST_UNKNOWN')
   await announce(visit, name, [refreshed])
@@ -119,7 +120,7 @@ async function announce(
 /** The tags of a repository that are known here. @throws {RegistryError} where there are none, or too many. */
 async function knownTags(visit: Visit, name: MirroredName): Promise<readonly Tag[]> {
   const ledger = ledgerOf(visit, name)
-  const count = (await reach(() => ledger.summary(name)))?.tags ?? 0
+  const count = (await reach(AWAY, () => ledger.summary(name)))?.tags ?? 0
   const repository = canonicalName(name)
   if (count === 0) {
     throw new RegistryError('NAME_UNKNOWN', { message: `no tag of ${repository} is known here` })
@@ -131,7 +132,7 @@ async function knownTags(visit: Visit, name: MirroredName): Promise<readonly Tag
   const tags: Tag[] = []
   let after: Parameters<typeof ledger.images>[1]
   do {
-    const page = await reach(() => ledger.images(name, after, PAGE))
+    const page = await reach(AWAY, () => ledger.images(name, after, PAGE))
     tags.push(...page.images.flatMap((each) => each.tags))
     after = page.next
   } while (after !== undefined)
@@ -173,18 +174,4 @@ function closed(message: string): RegistryError {
 
 function ledgerOf({ services }: Visit, name: MirroredName) {
   return services.pins.ledger(name)
-}
-
-/** @throws {RegistryError} UNKNOWN with 503 while the ledger does not answer. */
-async function reach<Value>(question: () => Promise<Value>): Promise<Value> {
-  try {
-    return await question()
-  } catch (cause) {
-    throw new RegistryError('UNKNOWN', {
-      status: 503,
-      message: 'the repository of this image cannot be reached',
-      headers: { [HEADER.retryAfter]: String(RETRY) },
-      cause,
-    })
-  }
 }
